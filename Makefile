@@ -1,0 +1,53 @@
+# Each target sets itself up when needed; once that is done, nothing here uses the network.
+#   make demo     the whole pipeline on the embedded model
+#   make test     all tests, with coverage
+# For torch built for your GPU (or for the CPU alone, a much smaller download) on the first run:
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu      (or rocm7.2, cu130, ...)
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+STAMP := .venv/.set-up
+
+.PHONY: help setup demo test check fix docs wheel
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup   everything for development, in .venv"
+	@echo "make demo    check data, train, ask and benchmark with the embedded model (runs/demo)"
+	@echo "make test    all tests, with coverage"
+	@echo "make check   lint, format, types, import directions"
+	@echo "make fix     let the linter mend what it can, and format"
+	@echo "make docs    write docs/cli.md from the command line itself"
+	@echo "make wheel   dist/theobot-*.whl"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable ".[dev]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/theobot demo
+	@echo "To type theobot commands yourself: source .venv/bin/activate"
+
+test: $(STAMP)
+	$(BIN)/pytest --cov --cov-report=term
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	$(BIN)/python tools/build_docs.py
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel --no-isolation

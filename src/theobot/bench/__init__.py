@@ -1,0 +1,1 @@
+"""Base against Theobot: questions, answers, and what can be said about them."""

@@ -1,0 +1,250 @@
+"""Every question answered by both arms, appended to `answers.jsonl` as it is written.
+
+The store can be cut off at any moment. Which questions share a batch follows from the list of
+questions alone, and records are appended in the planned order; so a store is always a beginning
+of the finished one, a broken-off batch is answered again as a whole, and the finished file has the
+same bytes as that of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from theobot.bench.questions import Question
+from theobot.config import PromptFormat
+from theobot.data.prompt import Turn
+from theobot.errors import RunError
+from theobot.generation.generator import Answer, Arm, Generator, StopReason
+from theobot.run_folder import explain_write_errors
+
+BATCH_SIZE = 16
+
+_SENTENCES_CAP = 192
+_CAPS = ((1, 32), (4, _SENTENCES_CAP), (6, 384))
+_LARGEST_CAP = 768
+
+
+class AnswerRecord(NamedTuple):
+    """One line of the store: a question, who answered it, under which conditions, and how.
+
+    `plan` is a hash of all planned questions and conditions; `new_tokens` counts EOS too.
+    """
+
+    id: str
+    set: str
+    question: str
+    arm: Arm
+    prompt_format: PromptFormat
+    prompt_sha256: str
+    max_new_tokens: int
+    text: str
+    stop_reason: StopReason
+    new_tokens: int
+    model: str
+    adapter_sha256: str | None
+    adapter_config_sha256: str | None
+    decoding: dict[str, Any]
+    plan: str
+
+
+class Batch(NamedTuple):
+    """Questions answered together by one arm; `expected` are their records without outcomes."""
+
+    arm: Arm
+    prompt_format: PromptFormat
+    questions: tuple[Question, ...]
+    expected: tuple[dict[str, Any], ...]
+
+
+class Progress(NamedTuple):
+    """How many answers are in the store, of how many."""
+
+    done: int
+    total: int
+
+
+def cap_for(question: Question) -> int:
+    """Most new tokens by tariff: 32 / 192 / 384 / 768 for 1 / 2-4 / 5-6 / more marks.
+
+    Long enough that a full answer is not cut. A question without a tariff gets 192, and so does
+    a definition, which is worth one mark but takes a sentence.
+    """
+    marks = question.marks
+    if marks is None or (marks == 1 and question.meta.get("qtype") == "define"):
+        return _SENTENCES_CAP
+    return next((cap for most, cap in _CAPS if marks <= most), _LARGEST_CAP)
+
+
+def plan_answers(
+    generator: Generator,
+    questions: Sequence[Question],
+    *,
+    same_prompt: bool = False,
+    batch_size: int = BATCH_SIZE,
+) -> list[Batch]:
+    """Fix batches, prompts and caps before anything is answered.
+
+    Questions of equal cap and similar length share a batch, so that no row waits long for
+    another; each batch is answered by every arm in turn.
+
+    Args:
+        generator: who will answer.
+        questions: all of them, in any number.
+        same_prompt: both arms get the seed's raw prompt instead of each its own format.
+        batch_size: rows per batch.
+    """
+    order = sorted(questions, key=lambda q: (cap_for(q), len(q.text), q.id))
+    about = generator.describe()
+    about["decoding"] = {**about["decoding"], "batch_size": batch_size}
+    batches = []
+    for start in range(0, len(order), batch_size):
+        group = tuple(order[start : start + batch_size])
+        for arm in generator.arms:
+            chosen: PromptFormat = "seed" if same_prompt else generator.formats[arm]
+            expected = tuple(_expected(generator, q, arm, chosen) | about for q in group)
+            batches.append(Batch(arm, chosen, group, expected))
+    everything = json.dumps([batch.expected for batch in batches], ensure_ascii=False)
+    plan = hashlib.sha256(everything.encode()).hexdigest()
+    return [
+        batch._replace(expected=tuple(record | {"plan": plan} for record in batch.expected))
+        for batch in batches
+    ]
+
+
+def answer_questions(
+    generator: Generator, batches: Sequence[Batch], store: Path
+) -> Iterator[Progress]:
+    """Answer what the store lacks; yields the count before the first batch and after each.
+
+    Raises:
+        RunError: the store was made under other conditions, is damaged, or cannot be written.
+    """
+    total = sum(len(batch.expected) for batch in batches)
+    done = _open_store(store, batches)
+    yield Progress(done, total)
+    start = 0
+    for batch in batches:
+        have = min(max(done - start, 0), len(batch.questions))
+        start += len(batch.questions)
+        if have == len(batch.questions):
+            continue
+        answers = generator.answer(
+            [[Turn("user", question.text)] for question in batch.questions],
+            batch.arm,
+            prompt_format=batch.prompt_format,
+            max_new_tokens=[record["max_new_tokens"] for record in batch.expected],
+        )
+        lines = [_line(r, a) for r, a in zip(batch.expected, answers, strict=True)]
+        _append(store, lines[have:])
+        done = start
+        yield Progress(done, total)
+
+
+def read_answers(store: Path) -> list[AnswerRecord]:
+    """All whole records of a store, in the order of answering.
+
+    Raises:
+        RunError: no store, or a damaged one.
+    """
+    return [AnswerRecord(**row) for row in _rows(store, _read(store))]
+
+
+def _expected(
+    generator: Generator, question: Question, arm: Arm, prompt_format: PromptFormat
+) -> dict[str, Any]:
+    prompt = generator.render([Turn("user", question.text)], arm, prompt_format)
+    return {
+        "id": question.id,
+        "set": question.set,
+        "question": question.text,
+        "arm": arm,
+        "prompt_format": prompt_format,
+        "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
+        "max_new_tokens": cap_for(question),
+    }
+
+
+def _line(expected: dict[str, Any], answer: Answer) -> str:
+    # Through the tuple, so that the keys stand in one order whatever order they came in.
+    record = AnswerRecord(**expected, **answer._asdict())
+    return json.dumps(record._asdict(), ensure_ascii=False) + "\n"
+
+
+def _append(store: Path, lines: Sequence[str]) -> None:
+    with explain_write_errors(store), store.open("a", encoding="utf-8", newline="\n") as file:
+        file.write("".join(lines))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _open_store(store: Path, batches: Sequence[Batch]) -> int:
+    """Cut off a half-written last line and count the records; refuse a store of another plan."""
+    if not store.exists():
+        return 0
+    raw = _read(store)
+    rows = _rows(store, raw)
+    expected = [record for batch in batches for record in batch.expected]
+    if len(rows) > len(expected):
+        raise RunError(_refusal(store, ["questions"]))
+    for row, wanted in zip(rows, expected, strict=False):
+        changed = [key for key, value in wanted.items() if row[key] != value]
+        if changed:
+            raise RunError(_refusal(store, changed))
+    whole = raw.rfind(b"\n") + 1
+    if whole < len(raw):
+        with explain_write_errors(store):
+            os.truncate(store, whole)
+    return len(rows)
+
+
+def _read(store: Path) -> bytes:
+    try:
+        return store.read_bytes()
+    except OSError as error:
+        raise RunError(
+            f"{store}: cannot be read: {error.strerror}. `theobot bench` makes it."
+        ) from None
+
+
+def _rows(store: Path, raw: bytes) -> list[dict[str, Any]]:
+    """Records of all lines that end; the rest of a cut last line does not count."""
+    rows = []
+    for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
+        try:
+            row = json.loads(line)
+            sound = isinstance(row, dict) and set(row) == set(AnswerRecord._fields)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise RunError(
+                f"{store}:{number}: damaged (no record of this version of Theobot). Delete the "
+                "file to answer anew, or choose another folder with -o."
+            )
+        rows.append(row)
+    return rows
+
+
+_CONDITIONS = {
+    "model": "another base model",
+    "adapter_sha256": "another adapter",
+    "adapter_config_sha256": "another adapter",
+    "decoding": "another device, number format, batch size or other way of decoding",
+    "prompt_format": "other prompt formats",
+}
+
+
+def _refusal(store: Path, changed: Sequence[str]) -> str:
+    """Name what differs; unless it is one of the conditions, it is the list of questions."""
+    made = [text for key, text in _CONDITIONS.items() if key in changed]
+    if not made and "prompt_sha256" in changed and "question" not in changed:
+        made = ["another prompt template"]
+    named = " and ".join(dict.fromkeys(made)) or "other questions or tariffs"
+    return (
+        f"{store}: holds answers made with {named}. Choose another folder with -o, or delete "
+        "this file to start again; nothing was changed."
+    )

@@ -1,0 +1,395 @@
+"""The command line: one short function per command, which parses, calls, shows and exits.
+
+Exit codes: 0 done; 1 the thing checked has errors; 2 the person's input or settings are wrong;
+5 a benchmark that would mean nothing; 70 a bug, with its traceback; 130 interrupted. Nothing at the
+top of this module imports torch or transformers, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
+from pydantic import ValidationError
+
+from theobot import __version__, terminal
+from theobot.config import (
+    GenerationSettings,
+    TokenSettings,
+    TrainSettings,
+    explain,
+    find_recipe,
+    load_settings,
+)
+from theobot.errors import SettingsError, TheobotError
+
+if TYPE_CHECKING:
+    from theobot.generation.generator import Arm, Generator, LocalGenerator
+
+BUG = 70
+INTERRUPTED = 130
+
+# Wide enough that a long flag is only ever broken before its last part.
+_NAME_WIDTH = 36
+
+app = App(
+    name="theobot",
+    help="Fine-tune Qwen2.5 into a GCSE Religious Education specialist, ask it, and benchmark it.",
+    version=__version__,
+    help_format="plaintext",
+    help_formatter=DefaultFormatter(
+        column_specs=(
+            ColumnSpec(renderer=NameRenderer(_NAME_WIDTH), max_width=_NAME_WIDTH, style="cyan"),
+            ColumnSpec(renderer=DescriptionRenderer()),
+        )
+    ),
+    default_parameter=Parameter(negative_iterable=()),
+    console=terminal.wrapping,
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+)
+data = App(name="data", help="Check training data, and see what the model will see.")
+app.command(data)
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+
+@dataclass(frozen=True)
+class Selectors:
+    """Which model and adapter a command works with.
+
+    Args:
+        run: Run folder whose adapter and base are used; without it the newest finished run.
+        adapter: Any standard PEFT LoRA folder, such as ~/Theobot/adapter.
+        model: Base model: a Hub id, a local folder, or "nano"; by default the adapter's own.
+        device: Device to compute on: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    """
+
+    run: Path | None = None
+    adapter: Path | None = None
+    model: str | None = None
+    device: str = "auto"
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=["-o", "--output"])] = Path("runs/demo"),
+    full: Flag = False,
+) -> int:
+    """Run the whole pipeline on the embedded nano model: check data, train, ask, benchmark.
+
+    Args:
+        output: Folder of the demo's run; an earlier demo there is replaced.
+        full: Train on the whole shipped set instead of a fixed part of it.
+    """
+    from theobot.demo import run_demo
+
+    run_demo(output, full=full)
+    return 0
+
+
+@app.command
+def runs(folder: Path = Path("runs"), /, *, json: Flag = False) -> int:
+    """List the runs: data, model, steps, best loss, verdict, size.
+
+    Args:
+        folder: Where the runs lie.
+        json: Write JSON for programs.
+    """
+    from theobot.run_folder import list_runs, summarise_run
+
+    found = [summarise_run(run) for run in list_runs(folder)]
+    if json:
+        terminal.write_json([run._asdict() for run in found])
+    elif found:
+        terminal.show_runs(found)
+    else:
+        terminal.note(f"No runs in {folder}. `theobot train` or `theobot demo` makes one.")
+    return 0
+
+
+@data.command
+def check(*files: str, json: Flag = False) -> int:
+    """Check training data: all problems by file and line, counts and lengths. 0 clean, 1 problems.
+
+    Args:
+        files: JSONL, CSV or Parquet files, or Hub dataset ids.
+        json: Write JSON for programs.
+    """
+    if not files:
+        raise SettingsError("data check: no file given. Type `theobot data check FILE...`.")
+    from theobot.data.dataset import summarise
+    from theobot.data.examples import find_problems
+
+    checked = []
+    for file in files:
+        examples, problems = find_problems(file)
+        summary = summarise(examples) if examples else {}
+        checked.append({"file": file, "problems": problems, "summary": summary})
+    if json:
+        terminal.write_json(checked)
+    else:
+        terminal.show_checks(checked)
+    return 1 if any(item["problems"] for item in checked) else 0
+
+
+@data.command
+def show(
+    file: str,
+    /,
+    *,
+    rows: Annotated[int, Parameter(name=["-n", "--rows"])] = 3,
+    model: str = "nano",
+    tokens: TokenSettings = TokenSettings(),
+) -> int:
+    """Show what the model will see of a file's first rows: tokens, and which of them are learned.
+
+    Args:
+        file: A JSONL, CSV or Parquet file, or a Hub dataset id.
+        rows: How many rows to show.
+        model: Whose tokenizer to use: a Hub id, a local folder, or "nano".
+    """
+    from theobot.data.examples import read_examples
+    from theobot.data.tokens import tokenize_rows
+    from theobot.model.base import load_tokenizer
+
+    examples = read_examples(file)[: max(rows, 0)]
+    tokenizer = load_tokenizer(model)
+    terminal.note(f"Tokens of {model}, format {tokens.prompt_format}, learning: {tokens.loss_on}.")
+    for row in tokenize_rows(examples, tokenizer, tokens):
+        pieces = [str(tokenizer.decode([token])) for token in row.input_ids]
+        terminal.show_token_row(row.where, pieces, row.learned_from)
+    return 0
+
+
+@app.command
+def train(
+    config: Path | None = None,
+    /,
+    *,
+    settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),
+    resume: Flag = False,
+    dry_run: Flag = False,
+) -> int:
+    """Fine-tune the base model with LoRA. Settings: defaults < TOML file < flags.
+
+    Args:
+        config: A TOML file, or the name of a shipped recipe such as qwen2.5-7b or nano.
+        resume: Go on with the interrupted run in --output, exactly where it stopped.
+        dry_run: Show settings, data counts and steps; load no weights and write nothing.
+    """
+    from theobot.training.train import plan_training
+    from theobot.training.train import train as run_training
+
+    flags = settings.model_dump(exclude_unset=True)
+    file = find_recipe(config) if config is not None else None
+    plan = plan_training(load_settings(TrainSettings, file, flags), resume=resume)
+    if dry_run:
+        terminal.facts(plan.summary())
+        return 0
+    with terminal.TrainingProgress() as progress:
+        result = run_training(plan, on_report=progress.report, on_note=terminal.note)
+    terminal.show_training(result)
+    return INTERRUPTED if result.interrupted else 0
+
+
+@app.command
+def ask(
+    question: str,
+    /,
+    *,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    base: Flag = False,
+    compare: Flag = False,
+    generation: Annotated[GenerationSettings, Parameter(name="*")] = GenerationSettings(),
+    json: Flag = False,
+) -> int:
+    """Ask one question.
+
+    Args:
+        question: The question, in quotation marks.
+        base: Ask the base model alone.
+        compare: Ask the base model and Theobot.
+        json: Write JSON for programs.
+    """
+    from theobot.data.prompt import Turn
+
+    if not question.strip():
+        raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
+    generator = _load_generator(selectors, base=base, compare=compare)
+    arms = generator.arms if compare else generator.arms[-1:]
+    turns = [Turn("user", question.strip())]
+    if json:
+        answers = {
+            arm: generator.answer([turns], arm, max_new_tokens=generation.max_new_tokens)[0]
+            for arm in arms
+        }
+        terminal.write_json(_answers_json(question, generator, answers))
+        return 0
+    for arm in arms:
+        title = terminal.ARM_NAMES[arm] if compare else None
+        terminal.show_answer(title, generator.stream(turns, arm, generation.max_new_tokens))
+    return 0
+
+
+def _answers_json(question: str, generator: Generator, answers: dict[Arm, Any]) -> dict[str, Any]:
+    return {
+        "question": question,
+        **generator.describe(),
+        "answers": {arm: answer._asdict() for arm, answer in answers.items()},
+    }
+
+
+@app.command
+def chat(
+    *,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    base: Flag = False,
+    generation: Annotated[GenerationSettings, Parameter(name="*")] = GenerationSettings(),
+) -> int:
+    """Chat over several turns; /base and /theobot switch, /compare asks both, /quit ends.
+
+    Args:
+        base: Load the base model alone.
+    """
+    from theobot.generation.chat import Conversation
+
+    generator = _load_generator(selectors, base=base)
+    terminal.run_chat(Conversation(generator, generation.max_new_tokens))
+    return 0
+
+
+@app.command
+def bench(
+    *,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    questions: Path | None = None,
+    same_prompt: Flag = False,
+    limit: int | None = None,
+    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
+) -> int:
+    """Answer the three question sets with base and Theobot, and write the files to compare.
+
+    Typed again after an interruption it goes on where it stopped.
+
+    Args:
+        questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
+            out_of_domain_questions.txt; without it the shipped ones.
+        same_prompt: Give both the seed's raw prompt, instead of each its own format.
+        limit: Most questions per set.
+        output: Folder for answers and files; without it `bench` beside the adapter.
+    """
+    from theobot.bench.benchmark import run_bench
+
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
+    generator = _load_generator(selectors)
+    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
+    with terminal.Progress("Answering") as progress:
+        result = run_bench(
+            generator,
+            output or generator.adapter.path.parent / "bench",
+            questions=questions,
+            limit=limit,
+            same_prompt=same_prompt,
+            on_progress=lambda at: progress.show(at.done, at.total),
+        )
+    terminal.show_bench(result)
+    return 0
+
+
+@app.command
+def fetch(
+    model: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
+) -> int:
+    """Bring a base model to this machine, for when it is offline later. Can be resumed.
+
+    Args:
+        model: A Hub id such as Qwen/Qwen2.5-7B-Instruct. Only safetensors are fetched.
+        output: Folder for the files; without it the Hub's cache, where --model finds them.
+    """
+    from theobot.model.fetch import fetch_model
+
+    bars = terminal.notes_are_seen()
+    folder = fetch_model(model, output, on_note=terminal.note, show_bars=bars)
+    terminal.line(str(folder))
+    return 0
+
+
+def _load_generator(
+    selectors: Selectors, *, base: bool = False, compare: bool = False
+) -> LocalGenerator:
+    """Choose, tell what was chosen (device first), load."""
+    if base and compare:
+        raise SettingsError("--base and --compare were both given; type one of them.")
+    from theobot.model.adapter import select
+
+    selection = select(selectors.run, selectors.adapter, selectors.model, base_only=base)
+    from theobot.generation.generator import load_generator
+    from theobot.model.device import choose_compute
+
+    compute = choose_compute(selectors.device)
+    terminal.note(compute.sentence())
+    terminal.note(selection.note)
+    if base:
+        selection = selection._replace(adapter=None)
+    return load_generator(selection, compute=compute)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code; the entry point of the `theobot` script.
+
+    Args:
+        tokens: what was typed after `theobot`; by default this process's own arguments.
+    """
+    _quiet_libraries()
+    try:
+        with terminal.steady_output():
+            code = app(sys.argv[1:] if tokens is None else list(tokens))
+            return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        terminal.error(_usage_problems(error))
+        return 2
+    except TheobotError as error:
+        terminal.error(error.problems)
+        return error.exit_code
+    except KeyboardInterrupt:
+        terminal.note("Interrupted. What was saved before is still there.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read stdout has closed it (`| head`); nobody is left to tell anything.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        terminal.error(["This is a bug in Theobot. Please report it with the lines above."])
+        return BUG
+
+
+def _quiet_libraries() -> None:
+    """Keep libraries' warnings from people; `python -W default -m theobot` shows them."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets)\b")
+
+
+def _usage_problems(error: CycloptsError) -> list[str]:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        kinds = {kind.__name__: kind for kind in (TrainSettings, GenerationSettings, TokenSettings)}
+        return explain(kinds[cause.title], cause, "command line")
+    return [f"{' '.join(str(error).split())} `theobot --help` lists what there is."]

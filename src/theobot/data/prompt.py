@@ -1,0 +1,81 @@
+"""One rendering of a conversation into a prompt, for train, ask, chat and bench alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from theobot.config import PromptFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Role = Literal["system", "user", "assistant"]
+
+NEW_TURN = "\nUser:"
+"""In the seed format an answer ends where the model starts to speak for the user."""
+
+_SEED_TURN = re.compile(r"(?:^|\n)(User|Assistant):")
+
+
+class Turn(NamedTuple):
+    """One message of a conversation."""
+
+    role: Role
+    text: str
+
+
+def render_prompt(
+    turns: Sequence[Turn],
+    prompt_format: PromptFormat,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> str:
+    r"""The text after which the assistant's next answer is written.
+
+    Args:
+        turns: the conversation so far; the last turn is the user's.
+        prompt_format: "seed" gives "User: ...\nAssistant:"; "chat" the tokenizer's own template.
+        tokenizer: needed for "chat" only.
+
+    The seed format knows no system turn: its text stands at the head of the next user turn.
+    """
+    if prompt_format == "chat":
+        assert tokenizer is not None, "the chat format needs the tokenizer's template"
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    lines: list[str] = []
+    system = ""
+    for turn in turns:
+        if turn.role == "system":
+            system += f"{turn.text}\n\n"
+        elif turn.role == "user":
+            lines.append(f"User: {system}{turn.text}")
+            system = ""
+        else:
+            lines.append(f"Assistant: {turn.text}")
+    return "\n".join(lines) + "\nAssistant:"
+
+
+def parse_prompt(prompt: str) -> list[Turn] | None:
+    """The turns of a prompt in the seed format, or None when it is not in that format.
+
+    `render_prompt(parse_prompt(p), "seed") == p` holds whenever the result is not None.
+    """
+    if not prompt.startswith("User: ") or not prompt.endswith("\nAssistant:"):
+        return None
+    marks = list(_SEED_TURN.finditer(prompt))
+    turns: list[Turn] = []
+    for mark, following in pairwise(marks):
+        role: Role = "user" if mark.group(1) == "User" else "assistant"
+        text = prompt[mark.end() : following.start()]
+        if not text.startswith(" "):
+            return None
+        turns.append(Turn(role, text[1:]))
+    roles = [turn.role for turn in turns]
+    if roles != (["user", "assistant"] * len(turns))[: len(turns)] or roles[-1:] != ["user"]:
+        return None
+    return turns

@@ -1,0 +1,57 @@
+"""What can go wrong through no fault of the code: one sentence each, shown without a traceback.
+
+    TheobotError            exit code 2; base of everything a person can mend
+    ├── SettingsError       a flag or a TOML file says something impossible
+    ├── DataError           rows of a data or question file are wrong
+    ├── ModelError          the base model cannot be loaded or used
+    ├── AdapterError        the adapter folder cannot be used
+    ├── RunError            the run folder is missing, taken, or cannot be written
+    └── InvalidRunError     a benchmark whose result would mean nothing (exit code 5)
+
+Anything else that escapes is a bug and keeps its traceback (exit code 70).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TheobotError(Exception):
+    """A person's mistake or a machine's limit, told in full sentences.
+
+    Args:
+        problems: one sentence, or all of them when several were found at once. Each says where,
+            what was found, what was expected and what to type next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class SettingsError(TheobotError):
+    """A flag or a TOML file says something impossible."""
+
+
+class DataError(TheobotError):
+    """Rows of a data or question file are wrong."""
+
+
+class ModelError(TheobotError):
+    """The base model cannot be loaded or used."""
+
+
+class AdapterError(TheobotError):
+    """The adapter folder cannot be used."""
+
+
+class RunError(TheobotError):
+    """The run folder is missing, taken, or cannot be written."""
+
+
+class InvalidRunError(TheobotError):
+    """A benchmark whose result would mean nothing."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Answers of the base model and of Theobot, from one loaded model."""

@@ -1,0 +1,324 @@
+"""Base and tuned answers from one loaded model, behind the one seam of the project.
+
+`Generator` is what chat, benchmark and server know. `LocalGenerator` computes here; the one fake
+is `scripted.ScriptedGenerator`. Importing this module loads no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+
+from theobot.config import PromptFormat
+from theobot.data.prompt import NEW_TURN, Turn, render_prompt
+from theobot.data.tokens import tokenize_prompt
+from theobot.errors import AdapterError, ModelError
+from theobot.generation.endings import settled_part, trim_answer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from theobot.generation.decoding import Row
+    from theobot.model.adapter import AdapterInfo, Selection
+    from theobot.model.device import Compute
+
+Arm = Literal["base", "theobot"]
+"""Who answers: the base model alone, or with the adapter."""
+
+StopReason = Literal["eos", "new_turn", "length"]
+"""The model ended by itself, began to speak for the user, or was cut at the cap."""
+
+
+class Answer(NamedTuple):
+    """One finished answer; `new_tokens` counts all that were generated, EOS included."""
+
+    text: str
+    stop_reason: StopReason
+    new_tokens: int
+
+
+class Generator(Protocol):
+    """Something that answers conversations, one call at a time.
+
+    `formats` is each arm's proper prompt format; `context_window` the most tokens of prompt and
+    answer together.
+    """
+
+    arms: tuple[Arm, ...]
+    formats: Mapping[Arm, PromptFormat]
+    context_window: int
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the answers besides the prompts: model, adapter hashes, decoding."""
+        ...
+
+    def render(
+        self, turns: Sequence[Turn], arm: Arm, prompt_format: PromptFormat | None = None
+    ) -> str:
+        """The prompt as text."""
+        ...
+
+    def count_tokens(
+        self, turns: Sequence[Turn], arm: Arm, prompt_format: PromptFormat | None = None
+    ) -> int:
+        """Length of the prompt in tokens."""
+        ...
+
+    def answer(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        arm: Arm,
+        *,
+        prompt_format: PromptFormat | None = None,
+        max_new_tokens: Sequence[int] | int,
+    ) -> list[Answer]:
+        """Answer one batch; caps are per row or one for all."""
+        ...
+
+    def stream(
+        self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
+    ) -> Iterator[str | Answer]:
+        """Pieces of text as they come, then the Answer; the pieces joined are its text."""
+        ...
+
+    def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
+        """Largest change of a next-token logit by the adapter; None where that is unknown."""
+        ...
+
+
+class LocalGenerator:
+    """Greedy answers of a model in this process; both arms share its weights.
+
+    One call at a time: not safe for several threads. Ctrl-C or any other exception in the middle
+    of an answer leaves both arms usable.
+
+    Args:
+        model: a PEFT model, or a base model alone, which then offers the arm "base" only.
+        tokenizer: the base's tokenizer.
+        adapter: what is known of the adapter; None for a base alone.
+        name: the base's name for the records, "nano" or a Hub id.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel | PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        adapter: AdapterInfo | None,
+        name: str | None = None,
+    ) -> None:
+        from peft import PeftModel
+        from peft.tuners.tuners_utils import BaseTunerLayer
+        from peft.utils import AuxiliaryTrainingWrapper
+
+        from theobot.generation.decoding import GreedyDecoder
+
+        self.model: Any = model.eval()
+        self.tokenizer = tokenizer
+        self.adapter = adapter
+        tuned = isinstance(model, PeftModel)
+        self.network = cast("PreTrainedModel", self.model.get_base_model() if tuned else model)
+        if self.network.config._attn_implementation != "sdpa":
+            self.network.set_attn_implementation("sdpa")
+        self.decoder = GreedyDecoder(self.network, tokenizer)
+        self.name = name or self.network.name_or_path
+        self.arms: tuple[Arm, ...] = ("base", "theobot") if tuned else ("base",)
+        self.formats: Mapping[Arm, PromptFormat] = {
+            "base": "seed" if tokenizer.chat_template is None else "chat",
+            "theobot": "seed" if adapter is None else adapter.prompt_format,
+        }
+        self.context_window: int = self.network.config.get_text_config().max_position_embeddings
+        kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+        self._layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
+
+    def describe(self) -> dict[str, Any]:
+        """See `Generator.describe`."""
+        adapter = self.adapter
+        return {
+            "model": self.name,
+            "adapter_sha256": adapter.sha256() if adapter else None,
+            "adapter_config_sha256": _file_hash(adapter) if adapter else None,
+            "decoding": {
+                "method": "greedy",
+                "repetition_penalty": 1.0,
+                "stop_ids": sorted(self.decoder.stop_ids),
+                "stop_text_in_seed_format": NEW_TURN,
+                "context_window": self.context_window,
+                "dtype": str(self.network.dtype).removeprefix("torch."),
+                "device": self.network.device.type,
+                "attention": "sdpa",
+            },
+        }
+
+    def render(
+        self, turns: Sequence[Turn], arm: Arm, prompt_format: PromptFormat | None = None
+    ) -> str:
+        """See `Generator.render`."""
+        return render_prompt(turns, prompt_format or self.formats[arm], self.tokenizer)
+
+    def count_tokens(
+        self, turns: Sequence[Turn], arm: Arm, prompt_format: PromptFormat | None = None
+    ) -> int:
+        """See `Generator.count_tokens`."""
+        return len(tokenize_prompt(self.tokenizer, turns, prompt_format or self.formats[arm]))
+
+    def answer(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        arm: Arm,
+        *,
+        prompt_format: PromptFormat | None = None,
+        max_new_tokens: Sequence[int] | int,
+    ) -> list[Answer]:
+        """Answer one batch; when memory runs out, in halves.
+
+        Raises:
+            ModelError: a prompt fills the context window, or memory is too small for one row.
+        """
+        chosen = prompt_format or self.formats[arm]
+        count = len(conversations)
+        caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        prompts = [tokenize_prompt(self.tokenizer, turns, chosen) for turns in conversations]
+        caps = [self._fit(prompt, cap) for prompt, cap in zip(prompts, caps, strict=True)]
+        return self._answer(prompts, caps, arm, chosen) if prompts else []
+
+    def stream(
+        self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
+    ) -> Iterator[str | Answer]:
+        """See `Generator.stream`.
+
+        Raises:
+            ModelError: the prompt fills the context window.
+        """
+        chosen = self.formats[arm]
+        prompt = tokenize_prompt(self.tokenizer, turns, chosen)
+        cap = self._fit(prompt, max_new_tokens)
+        shown = ""
+        for rows in self._decode([prompt], [cap], arm, chosen):
+            row = rows[0]
+            if row.stop is not None:
+                answer = self._finish(row, chosen)
+                if answer.text != shown:
+                    yield answer.text[len(shown) :]
+                yield answer
+                return
+            part = settled_part(self.decoder.text(row.ids), new_turn_ends=chosen == "seed")
+            if part != shown:
+                yield part[len(shown) :]
+                shown = part
+
+    def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
+        """Largest |change| of a next-token logit by the adapter, over prompts in its format."""
+        if "theobot" not in self.arms:
+            return None
+        from theobot.generation.effect import largest_logit_change
+
+        chosen = self.formats["theobot"]
+        prompts = [tokenize_prompt(self.tokenizer, turns, chosen) for turns in conversations]
+        return largest_logit_change(self, prompts)
+
+    @contextmanager
+    def using(self, arm: Arm) -> Iterator[None]:
+        """The network computes as this arm inside the block; afterwards adapters are active."""
+        try:
+            self._switch(arm)
+            yield
+        finally:
+            self._switch(self.arms[-1])
+
+    def _switch(self, arm: Arm) -> None:
+        """Turn all adapter layers on or off; cheap when they already are.
+
+        The layers themselves are asked, so that a switch cut short by Ctrl-C is mended by the next.
+        """
+        if arm not in self.arms:
+            raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+        off = arm == "base"
+        if all(layer.disable_adapters is off for layer in self._layers):
+            return
+        if off:
+            self.model.base_model.disable_adapter_layers()
+        else:
+            self.model.base_model.enable_adapter_layers()
+
+    def _fit(self, prompt: Sequence[int], cap: int) -> int:
+        room = self.context_window - len(prompt)
+        if room < 1:
+            raise ModelError(
+                f"The question has {len(prompt)} tokens with its prompt, but {self.name} reads "
+                f"{self.context_window} at most. Ask a shorter one."
+            )
+        return min(cap, room)
+
+    def _answer(
+        self, prompts: list[list[int]], caps: list[int], arm: Arm, chosen: PromptFormat
+    ) -> list[Answer]:
+        from torch import OutOfMemoryError
+
+        rows: list[Row] | None = None
+        try:
+            *_, rows = self._decode(prompts, caps, arm, chosen)
+        except OutOfMemoryError as error:
+            if len(prompts) == 1:
+                raise ModelError(
+                    "Out of memory while answering a single question. Close other programs, lower "
+                    f"--max-new-tokens, or take a smaller model ({error})."
+                ) from None
+        if rows is not None:
+            return [self._finish(row, chosen) for row in rows]
+        # Outside the except block, where the traceback no longer holds the tensors.
+        half = len(prompts) // 2
+        first = self._answer(prompts[:half], caps[:half], arm, chosen)
+        return first + self._answer(prompts[half:], caps[half:], arm, chosen)
+
+    def _decode(
+        self, prompts: list[list[int]], caps: list[int], arm: Arm, chosen: PromptFormat
+    ) -> Iterator[list[Row]]:
+        """Decode as one arm.
+
+        The arm is set before each step, not once: two streams that take turns stay correct.
+        """
+        try:
+            yield from self.decoder.decode(
+                prompts,
+                caps,
+                new_turn_ends=chosen == "seed",
+                before_step=lambda: self._switch(arm),
+            )
+        finally:
+            self._switch(self.arms[-1])
+
+    def _finish(self, row: Row, chosen: PromptFormat) -> Answer:
+        assert row.stop is not None, "an unfinished row has no answer yet"
+        ids = row.ids[:-1] if row.stop == "eos" else row.ids
+        text = trim_answer(self.decoder.text(ids), new_turn_ends=chosen == "seed")
+        return Answer(text, row.stop, len(row.ids))
+
+
+def load_generator(
+    selection: Selection, device: str = "auto", *, compute: Compute | None = None
+) -> LocalGenerator:
+    """Load the selected base once, and its adapter, if any, over it.
+
+    Args:
+        selection: what `model.adapter.select` chose.
+        device: where to compute; see `choose_compute`.
+        compute: the choice already made, when a command has shown it.
+
+    Raises:
+        TheobotError: the model or the adapter cannot be loaded.
+    """
+    from theobot.model.adapter import load_adapter
+    from theobot.model.base import load_base
+    from theobot.model.device import choose_compute
+
+    base, tokenizer = load_base(selection.model, compute or choose_compute(device))
+    info = selection.adapter
+    model = base if info is None else load_adapter(base, info)
+    return LocalGenerator(model, tokenizer, info, selection.model)
+
+
+def _file_hash(adapter: AdapterInfo) -> str:
+    return hashlib.sha256((adapter.path / "adapter_config.json").read_bytes()).hexdigest()

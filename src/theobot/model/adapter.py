@@ -1,0 +1,229 @@
+"""Which adapter, is it sound, and load it: a standard PEFT LoRA folder, never trusted blindly.
+
+Beside PEFT's two files Theobot writes `theobot.json`, which says in which prompt format the
+adapter was trained; a folder without it is taken as the seed's format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from theobot.config import PromptFormat, TrainSettings
+from theobot.errors import AdapterError, RunError
+from theobot.run_folder import HOME_ADAPTER, RunFolder, newest_finished_run, read_json
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+NOTES = "theobot.json"
+
+KNOWN_KEYS = frozenset(
+    "r lora_alpha lora_dropout target_modules exclude_modules bias use_rslora use_dora "
+    "fan_in_fan_out rank_pattern alpha_pattern layers_to_transform layers_pattern task_type "
+    "modules_to_save".split()
+)
+"""Entries of adapter_config.json that change what the adapter computes and that are used."""
+
+HARMLESS_KEYS = frozenset(
+    "peft_type peft_version base_model_name_or_path revision inference_mode init_lora_weights "
+    "auto_mapping loftq_config eva_config corda_config lora_ga_config megatron_config "
+    "megatron_core runtime_config qalora_group_size".split()
+)
+"""Entries that matter when an adapter is made, or that name something to import; never used."""
+
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
+
+
+class AdapterInfo(NamedTuple):
+    """What is known of an adapter folder before anything is loaded.
+
+    `base_model` is a Hub id or "nano"; a path in the folder's config is never followed.
+    """
+
+    path: Path
+    base_model: str | None
+    prompt_format: PromptFormat
+    prompt_format_known: bool
+    config: dict[str, Any]
+
+    def sha256(self) -> str:
+        """Hash of the weights."""
+        return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
+
+
+class Selection(NamedTuple):
+    """The model and adapter a command works with, and the sentence that says which and why."""
+
+    model: str
+    adapter: AdapterInfo | None
+    run: RunFolder | None
+    note: str
+
+
+def read_adapter_info(path: Path) -> AdapterInfo:
+    """Check an adapter folder without loading it.
+
+    Raises:
+        AdapterError: no adapter, no safetensors, not LoRA, or with parts Theobot does not know.
+    """
+    folder = path.expanduser()
+    if not (folder / CONFIG).is_file():
+        raise AdapterError(
+            f"{path}: no adapter here ({CONFIG} not found). Give the folder that holds {CONFIG} "
+            f"and {WEIGHTS}, such as runs/<name>/adapter."
+        )
+    config = _read_object(folder / CONFIG)
+    if not (folder / WEIGHTS).is_file():
+        found = "adapter_model.bin" if (folder / "adapter_model.bin").is_file() else "no weights"
+        raise AdapterError(
+            f"{path}: found {found}; {WEIGHTS} was expected. A .bin file can run code when it is "
+            "opened and is never loaded: save the adapter again with "
+            "model.save_pretrained(folder, safe_serialization=True)."
+        )
+    _refuse_unknown(path, config)
+    named = config.get("base_model_name_or_path")
+    known = isinstance(named, str) and (named == "nano" or _HUB_ID.fullmatch(named))
+    notes = _read_object(folder / NOTES) if (folder / NOTES).is_file() else {}
+    prompt_format = notes.get("prompt_format", "seed")
+    if prompt_format not in ("seed", "chat"):
+        raise AdapterError(f'{path}: {NOTES}: prompt_format is {prompt_format!r}; "seed" or "chat"')
+    return AdapterInfo(folder, named if known else None, prompt_format, bool(notes), config)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise AdapterError(f"{file}: damaged ({error}). Fetch or save the adapter again.") from None
+    if not isinstance(value, dict):
+        raise AdapterError(f"{file}: damaged (a JSON object was expected).")
+    return value
+
+
+def _refuse_unknown(path: Path, config: dict[str, Any]) -> None:
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise AdapterError(f"{path}: is a {kind} adapter; only LoRA adapters can be used.")
+    # PEFT writes every entry of its own version; unused ones are null, false or empty.
+    odd = [key for key in config if key not in KNOWN_KEYS | HARMLESS_KEYS and config[key]]
+    if odd:
+        raise AdapterError(
+            f"{path}: {CONFIG} uses {', '.join(sorted(odd))}, which Theobot does not know. "
+            "Save the adapter without it."
+        )
+
+
+def load_adapter(base: PreTrainedModel, info: AdapterInfo) -> PeftModel:
+    """Put an adapter on a loaded base; its weights stay float32 whatever the base's format.
+
+    Raises:
+        AdapterError: the weights are damaged or belong to another base.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        _check_shapes(base, info)
+        model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info))
+    except SafetensorError as error:
+        raise AdapterError(f"{info.path / WEIGHTS}: damaged ({error}).") from None
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise AdapterError(f"{info.path}: cannot be put on this base: {error}.") from None
+    return model.eval()
+
+
+def lora_config(info: AdapterInfo) -> LoraConfig:
+    """PEFT's config, built from the known entries alone."""
+    from peft import LoraConfig
+
+    return LoraConfig(**{key: info.config[key] for key in KNOWN_KEYS if key in info.config})
+
+
+def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
+    """PEFT skips weights for layers the base lacks with a mere warning; here it is an error."""
+    from safetensors import safe_open
+
+    layers = dict(base.named_modules())
+    with safe_open(str(info.path / WEIGHTS), framework="pt") as weights:
+        for key in weights.keys():  # noqa: SIM118 - safe_open is no mapping
+            name, _, kind = key.removeprefix("base_model.model.").partition(".lora_")
+            if kind not in ("A.weight", "B.weight"):
+                continue
+            layer = layers.get(name)
+            width = tuple(weights.get_slice(key).get_shape())[1 if kind == "A.weight" else 0]
+            have = None if layer is None else tuple(layer.weight.shape)[kind == "A.weight"]
+            if width != have:
+                found = "no such layer" if have is None else f"width {have}"
+                named = info.base_model or "its own base"
+                raise AdapterError(
+                    f"{info.path}: made for another base: {name} has width {width} in the "
+                    f"adapter, but the model {base.name_or_path} has {found}. "
+                    f"Give the base it was trained on with --model ({named})."
+                )
+
+
+def select(
+    run: Path | None = None,
+    adapter: Path | None = None,
+    model: str | None = None,
+    *,
+    base_only: bool = False,
+) -> Selection:
+    """Choose model and adapter by the rules of the command line.
+
+    `--run` or `--adapter`; else the newest finished run under ./runs; else ~/Theobot/adapter.
+    The base is `--model`, else the run's own, else a known Hub id named by the adapter.
+
+    Raises:
+        TheobotError: nothing to choose from, or the choice is unsound.
+    """
+    if run is not None and adapter is not None:
+        raise AdapterError("--run and --adapter were both given; type one of them.")
+    if adapter is not None:
+        return _from_adapter(adapter, model, f"Adapter: {adapter}.")
+    if run is not None:
+        return _from_run(RunFolder(run), model, f"Run: {run}.")
+    if base_only and model is not None:
+        return Selection(model, None, None, f"Base model alone: {model}.")
+    newest = newest_finished_run()
+    if newest is not None:
+        return _from_run(newest, model, f"Run: {newest.path}, the newest finished one.")
+    if (HOME_ADAPTER.expanduser() / CONFIG).is_file():
+        return _from_adapter(HOME_ADAPTER, model, f"Adapter: {HOME_ADAPTER}.")
+    raise RunError(
+        "No finished run under ./runs and no adapter in ~/Theobot/adapter. Type --run DIR or "
+        "--adapter DIR, `theobot train` to make one, or --base --model M for a base model alone."
+    )
+
+
+def _from_run(run: RunFolder, model: str | None, note: str) -> Selection:
+    if not run.config.is_file():
+        raise RunError(f"{run.path}: is no run folder (config.json not found).")
+    if not run.adapter.is_dir():
+        status = run.read_state().get("status", "unfinished")
+        raise RunError(
+            f"{run.path}: has no adapter yet (the run is {status}). Finish it with "
+            f"`theobot train --output {run.path} --resume`."
+        )
+    settings = TrainSettings.model_validate(read_json(run.config))
+    return Selection(model or settings.model, read_adapter_info(run.adapter), run, note)
+
+
+def _from_adapter(path: Path, model: str | None, note: str) -> Selection:
+    info = read_adapter_info(path)
+    base = model or info.base_model
+    if base is None:
+        raise AdapterError(
+            f"{path}: does not name its base by a Hub id. Type --model M, such as "
+            "--model Qwen/Qwen2.5-7B-Instruct."
+        )
+    if not info.prompt_format_known:
+        note += " It does not say its prompt format; taken as the seed's (User: ... Assistant:)."
+    return Selection(base, info, None, note)

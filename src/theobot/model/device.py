@@ -1,0 +1,78 @@
+"""Which device, which number format, and why."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from theobot.errors import SettingsError
+
+
+class Compute(NamedTuple):
+    """Where and in which number format the base model computes.
+
+    `reason` completes the sentence "Computing on ... in ..., because ...".
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    def sentence(self) -> str:
+        """What a person is told first."""
+        name = describe(self.device)
+        return f"Computing on {name} in {str(self.dtype).removeprefix('torch.')}: {self.reason}."
+
+
+def describe(device: torch.device) -> str:
+    """A person's name for a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return {"cpu": "the CPU", "mps": "the Apple GPU"}.get(device.type, str(device))
+
+
+def choose_compute(device: str = "auto", bf16: bool | None = None) -> Compute:
+    """Pick the device and the number format of the base model.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        bf16: what the settings ask for; None lets the device decide: bfloat16 on a GPU that has
+            it, float32 otherwise.
+
+    Raises:
+        SettingsError: there is no such device here, or it lacks bfloat16.
+    """
+    chosen, why = _choose_device(device)
+    has_bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if bf16 and not has_bf16:
+        raise SettingsError(
+            f"{describe(chosen)} has no bfloat16. Type --training.bf16 false (float32, twice the "
+            "memory) or --device cpu."
+        )
+    if bf16 is not None:
+        return Compute(
+            chosen, torch.bfloat16 if bf16 else torch.float32, f"{why}; bf16 = {str(bf16).lower()}"
+        )
+    if chosen.type == "cpu" or not has_bf16:
+        return Compute(chosen, torch.float32, f"{why}; float32 is exact everywhere")
+    return Compute(chosen, torch.bfloat16, f"{why}; bfloat16 halves the memory")
+
+
+def _choose_device(device: str) -> tuple[torch.device, str]:
+    available = {"cpu": True, "cuda": torch.cuda.is_available()}
+    available["mps"] = torch.backends.mps.is_available()
+    if device == "auto":
+        best = next(name for name in ("cuda", "mps", "cpu") if available[name])
+        return torch.device(best), "no GPU was found" if best == "cpu" else "it is the GPU here"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = torch.device("meta")
+    here = ", ".join(name for name, there in available.items() if there)
+    if not available.get(chosen.type, False):
+        raise SettingsError(f"device {device!r}: not on this machine. Available here: {here}.")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise SettingsError(f"device {device!r}: this machine has {count} GPU(s), from cuda:0 on.")
+    return chosen, "as asked"

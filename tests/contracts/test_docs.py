@@ -1,0 +1,71 @@
+"""Documentation that can be wrong is tested."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import theobot
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = [
+    str(path.relative_to(ROOT / "src" / "theobot"))
+    for path in sorted((ROOT / "src" / "theobot").rglob("*.py"))
+    if not path.name.startswith("__")
+]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_command_line_is_up_to_date():
+    page = runpy.run_path(str(ROOT / "tools" / "build_docs.py"))["cli_page"]()
+    assert read("docs/cli.md") == page, "type: make docs"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_map_in_the_readme_lists_every_module(module):
+    folder, _, name = module.rpartition("/")
+    line = rf"(?m)^\s*{re.escape(folder)}/\s.*" if folder else r"(?m)^\s*"
+    found = [text for text in re.findall(rf"{line}.*$", tree_of_the_readme()) if name in text]
+    assert found, f"README.md: the map does not show {module}"
+
+
+def tree_of_the_readme() -> str:
+    """The map with the continuation lines of a folder joined to its first."""
+    tree = read("README.md").partition("```text\nsrc/theobot/")[2].partition("```")[0]
+    return re.sub(r"\n {8,}", " ", tree)
+
+
+def test_the_readme_map_names_nothing_that_is_gone():
+    folders = (ROOT, ROOT / "tools", *(ROOT / "src" / "theobot").rglob(""))
+    known = {path.name for folder in folders for path in folder.glob("*.py")}
+    assert set(re.findall(r"\b\w+\.py\b", tree_of_the_readme())) <= known
+
+
+def test_the_changelog_begins_with_this_version():
+    versions = re.findall(r"(?m)^## \[(\d[^\]]*)\]", read("CHANGELOG.md"))
+    assert versions[0] == theobot.__version__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_make_targets_named_in_the_documentation_exist():
+    targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", read("Makefile")))
+    assert {"demo", "test"} <= targets
+    for page in PAGES:
+        for name in re.findall(r"`?make ([a-z][a-z-]*)`", page.read_text(encoding="utf-8")):
+            assert name in targets, f"{page.name}: make {name}"
+
+
+def test_commands_named_in_the_readme_exist():
+    page = read("docs/cli.md")
+    for name in re.findall(r"(?m)^theobot ([a-z]+)", read("README.md")):
+        assert f"## theobot {name}" in page

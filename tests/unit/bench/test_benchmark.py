@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from theobot.bench.benchmark import run_bench
+from theobot.errors import AdapterError, InvalidRunError
+from theobot.generation.generator import LocalGenerator
+from theobot.generation.scripted import ScriptedGenerator
+
+
+def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
+    tmp_path: Path, question_folder: Path
+):
+    generator = ScriptedGenerator(lambda question, arm: f"{arm}: turning away from God")
+    seen = []
+    folder = tmp_path / "new" / "bench"
+    result = run_bench(generator, folder, questions=question_folder, on_progress=seen.append)
+    assert seen[-1].done == seen[-1].total == 14
+    assert {path.name for path in folder.iterdir()} == {
+        "answers.jsonl", "questions.jsonl", "health.json", "side_by_side.md",
+        *(f"{arm}_{s}_domain.txt" for arm in ("base", "theobot") for s in ("in", "near", "out_of")),
+    }  # fmt: skip
+    assert len(result.records) == 14
+    assert len(result.files) == 6
+    assert result.side_by_side == folder / "side_by_side.md"
+    rows = (folder / "questions.jsonl").read_text().splitlines()
+    assert json.loads(rows[0])["reference"] == "Turning away from God."
+    assert len(json.loads((folder / "health.json").read_text())) == 6
+
+
+def test_a_second_run_changes_no_byte_and_asks_nothing(tmp_path: Path, question_folder: Path):
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
+    run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    generator.script = {}
+    run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == before
+
+
+def test_equal_answers_throughout_are_an_invalid_run(tmp_path: Path, question_folder: Path):
+    generator = ScriptedGenerator(lambda question, arm: f"About {question}")
+    with pytest.raises(InvalidRunError, match="All 7 answers") as caught:
+        run_bench(generator, tmp_path / "b", questions=question_folder)
+    assert caught.value.exit_code == 5
+
+
+def test_an_adapter_without_effect_is_an_invalid_run_before_any_answer(
+    tiny_generator: LocalGenerator, tmp_path: Path, question_folder: Path
+):
+    with torch.no_grad():
+        for name, parameter in tiny_generator.model.named_parameters():
+            if "lora_B" in name:
+                parameter.zero_()
+    with pytest.raises(InvalidRunError, match="changes nothing"):
+        run_bench(tiny_generator, tmp_path / "b", questions=question_folder)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_base_alone_has_nothing_to_be_compared_with(tmp_path: Path, question_folder: Path):
+    with pytest.raises(AdapterError, match="--adapter"):
+        run_bench(ScriptedGenerator({}, ("base",)), tmp_path / "b", questions=question_folder)
+
+
+def test_the_tiny_model_runs_the_whole_benchmark(
+    tiny_generator: LocalGenerator, tmp_path: Path, question_folder: Path
+):
+    result = run_bench(tiny_generator, tmp_path / "b", questions=question_folder, limit=1)
+    assert {(r.arm, r.prompt_format) for r in result.records} == {
+        ("base", "chat"),
+        ("theobot", "seed"),
+    }
+    assert all(1 <= r.new_tokens <= r.max_new_tokens for r in result.records)

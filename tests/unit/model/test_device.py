@@ -1,0 +1,38 @@
+"""Which device, which number format, and why."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from theobot.errors import SettingsError
+from theobot.model.device import Compute, choose_compute
+from theobot.model.environment import environment
+
+
+def test_the_first_sentence_names_device_format_and_reason():
+    compute = Compute(torch.device("cpu"), torch.float32, "no GPU was found")
+    assert compute.sentence() == "Computing on the CPU in float32: no GPU was found."
+
+
+@pytest.mark.parametrize(
+    ("bf16", "dtype"), [(None, torch.float32), (True, torch.bfloat16), (False, torch.float32)]
+)
+def test_settings_decide_the_format_on_a_cpu(bf16, dtype):
+    compute = choose_compute("cpu", bf16)
+    assert compute.device.type == "cpu"
+    assert compute.dtype == dtype
+    assert compute.reason.startswith("as asked")
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu:0", "", "cuda:99"])
+def test_devices_that_are_not_here_are_refused_with_those_that_are(name):
+    with pytest.raises(SettingsError, match=r"not on this machine.*cpu|has \d+ GPU|this machine"):
+        choose_compute(name)
+
+
+def test_the_environment_of_a_run_names_versions_and_device():
+    facts = environment(choose_compute("cpu", False))
+    assert facts["packages"]["torch"] == torch.__version__
+    assert facts["device"] == "the CPU"
+    assert facts["dtype"] == "float32"

@@ -1,0 +1,284 @@
+"""The commands, run in this process with a tiny random model."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from theobot import __version__, cli
+from theobot.run_folder import RunFolder, write_json
+
+QUESTION = "What is the main message of Deuteronomy 24:17?"
+
+
+@pytest.fixture
+def tiny(tiny_base_folder: Path, tiny_adapter_folder: Path) -> list[str]:
+    """Selectors of the tiny base with its adapter."""
+    return [
+        "--adapter",
+        str(tiny_adapter_folder),
+        "--model",
+        str(tiny_base_folder),
+        "--device",
+        "cpu",
+    ]
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    folder = tmp_path / "questions"
+    folder.mkdir()
+    for name in ("in_domain", "near_domain", "out_of_domain"):
+        (folder / f"{name}_questions.txt").write_text(f"What is {name}?\nWhy {name}?\n")
+    return folder
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_help_lists_the_commands(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for command in ("demo", "runs", "data", "train", "ask", "chat", "bench", "fetch"):
+        assert f"│ {command} " in out
+
+
+def test_the_arguments_of_the_process_are_the_default(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["theobot", "--version"])
+    assert cli.main() == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["trian"], 'Did you mean "train"?'),
+        (["train", "--lora.rr", "8"], "Did you mean --lora.r?"),
+        (["train", "--lora.r", "x"], "command line: lora.r = 'x': input should be a valid integer"),
+        (["train", "--seed", "-1", "--lora.r", "0"], "lora.r = '0'"),
+        (["train", "none.toml"], "none.toml: no such settings file"),
+        (["train", "--data", "none.jsonl"], "none.jsonl: no such file"),
+        (["train", "--model", "./none"], "no such folder"),
+        (["train", "--resume"], "--resume needs the run"),
+        (["ask", " "], "The question is empty"),
+        (["ask", "Why?"], "No finished run under ./runs"),
+        (["ask", "Why?", "--max-new-tokens", "0"], "max_new_tokens = '0'"),
+        (["ask", "Why?", "--base", "--compare"], "--base and --compare were both given"),
+        (["ask", "Why?", "--run", "none"], "is no run folder"),
+        (["ask", "Why?", "--adapter", "none"], "no adapter here"),
+        (["ask", "Why?", "--adapter", "a", "--run", "b"], "type one of them"),
+        (["chat", "--adapter", "none"], "no adapter here"),
+        (["bench", "--limit", "0"], "1 or more was expected"),
+        (["data", "check"], "no file given"),
+        (["data", "check", "none.jsonl"], "none.jsonl: no such file"),
+        (["data", "show", "none.jsonl"], "none.jsonl: no such file"),
+        (["fetch", "no such model"], "Hub id"),
+    ],
+)
+def test_a_persons_mistake_is_exit_2_and_a_sentence(capsys, typed, sentence):
+    assert cli.main(typed) == 2
+    out, err = capsys.readouterr()
+    assert sentence in err
+    assert "Traceback" not in err
+    assert "pydantic" not in err
+    assert out == ""
+
+
+def test_a_bug_is_exit_70_with_its_traceback(monkeypatch, capsys):
+    def broken(root: Path) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("theobot.run_folder.list_runs", broken)
+    assert cli.main(["runs"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in err
+    assert "This is a bug" in err
+
+
+def test_ctrl_c_is_exit_130(monkeypatch, capsys):
+    def stop(root: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("theobot.run_folder.list_runs", stop)
+    assert cli.main(["runs"]) == 130
+    assert "Interrupted." in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(monkeypatch, tmp_path, capfd):
+    def closed(text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("theobot.terminal.write", closed)
+    with (tmp_path / "stdout").open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert cli.main(["runs", "--json"]) == 0
+
+
+def test_a_reader_that_stops_early_is_no_error(rows_file):
+    typed = [sys.executable, "-m", "theobot", "data", "check", *[str(rows_file)] * 200]
+    with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_demo_never_overwrites_another_run(tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    run.make()
+    write_json(run.config, {"model": "nano"})
+    assert cli.main(["demo", "-o", str(run.path)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert run.config.is_file()
+
+
+def test_runs_lists_what_is_there(tmp_path, capsys):
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert "No runs in" in capsys.readouterr().err
+    run = RunFolder(tmp_path / "first")
+    run.make()
+    write_json(run.config, {"model": "nano", "data": "rows.jsonl"})
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert "first" in capsys.readouterr().out
+    assert cli.main(["runs", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "first"
+
+
+def test_data_check_is_0_when_clean(rows_file, capsys):
+    assert cli.main(["data", "check", str(rows_file)]) == 0
+    out = capsys.readouterr().out
+    assert f"{rows_file}: clean" in out
+    assert "rows: 20" in out
+
+
+def test_data_check_is_1_with_all_problems_by_line(rows_file, tmp_path, capsys):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": "x"}\nnot json\n')
+    assert cli.main(["data", "check", str(rows_file), str(bad)]) == 1
+    out = capsys.readouterr().out
+    assert "bad.jsonl:1:" in out
+    assert "bad.jsonl:2:" in out
+    assert cli.main(["data", "check", str(bad), "--json"]) == 1
+    checked = json.loads(capsys.readouterr().out)
+    assert checked[0]["summary"] == {}
+    assert len(checked[0]["problems"]) == 2
+
+
+def test_data_show_prints_tokens_and_what_is_learned(rows_file, tiny_base_folder, capsys):
+    typed = ["data", "show", str(rows_file), "-n", "2", "--model", str(tiny_base_folder)]
+    assert cli.main(typed) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 6
+    assert out[0].startswith("rows.jsonl:1: ")
+    assert out[2].endswith("<|im_end|>")
+    assert cli.main([*typed, "--tokens.loss-on", "all"]) == 0
+    assert "not learned" not in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(rows_file, tiny_base_folder, tmp_path, capsys):
+    config = tmp_path / "run.toml"
+    config.write_text(f'model = "{tiny_base_folder}"\nseed = 7\n[lora]\nr = 8\n')
+    typed = ["train", str(config), "--data", str(rows_file), "--lora.r", "4", "--dry-run"]
+    assert cli.main(typed) == 0
+    out = capsys.readouterr().out
+    assert "r: 4" in out
+    assert "seed: 7" in out
+    assert "total_steps: 6" in out
+    assert not Path("runs").exists()
+
+
+def test_train_then_ask_the_run(rows_file, tiny_base_folder, capsys):
+    typed = ["train", "--data", str(rows_file), "--model", str(tiny_base_folder)]
+    typed += ["--output", "runs/one", "--device", "cpu", "--training.no-bf16"]
+    typed += ["--training.num-train-epochs", "1", "--lora.r", "2"]
+    assert cli.main(typed) == 0
+    out, err = capsys.readouterr()
+    assert out == "runs/one/adapter\n"
+    assert err.startswith("Computing on the CPU in float32")
+    assert "theobot ask --run runs/one" in err
+    assert cli.main(typed) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert cli.main(["ask", QUESTION, "--device", "cpu", "--max-new-tokens", "4"]) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].startswith("Computing on the CPU")
+    assert "runs/one" in err[1]
+
+
+def test_ask_writes_the_answer_alone_to_stdout(tiny, capsys):
+    assert cli.main(["ask", QUESTION, *tiny, "--max-new-tokens", "5"]) == 0
+    out, err = capsys.readouterr()
+    assert out.endswith("\n")
+    assert "Computing on" in err.splitlines()[0]
+    assert "cut at 5 tokens" in err
+
+
+def test_ask_compare_names_both(tiny, capsys):
+    assert cli.main(["ask", QUESTION, *tiny, "--compare", "--max-new-tokens", "5"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Base model\n")
+    assert "\nTheobot\n" in out
+
+
+def test_ask_json_holds_everything_that_decided_the_answer(tiny, capsys):
+    typed = ["ask", QUESTION, *tiny, "--compare", "--max-new-tokens", "5", "--json"]
+    assert cli.main(typed) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["question"] == QUESTION
+    assert set(answer["answers"]) == {"base", "theobot"}
+    assert answer["answers"]["base"]["new_tokens"] == 5
+    assert answer["adapter_sha256"]
+
+
+def test_ask_base_needs_no_adapter(tiny_base_folder, capsys):
+    typed = ["ask", QUESTION, "--base", "--model", str(tiny_base_folder), "--max-new-tokens", "3"]
+    assert cli.main([*typed, "--json", "--device", "cpu"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer["answers"]) == ["base"]
+    assert answer["adapter_sha256"] is None
+
+
+def test_chat_reads_lines(tiny, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Why?\n/base\nWhy?\n/quit\n"))
+    assert cli.main(["chat", *tiny, "--max-new-tokens", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "theobot: " in out
+    assert "base: " in out
+
+
+def test_bench_writes_the_six_files_and_goes_on_where_it_stopped(tiny, questions, tmp_path, capsys):
+    out = tmp_path / "out"
+    typed = ["bench", *tiny, "--questions", str(questions), "--limit", "1", "-o", str(out)]
+    assert cli.main(typed) == 0
+    shown = capsys.readouterr().out
+    for arm in ("base", "theobot"):
+        for name in ("in_domain", "near_domain", "out_of_domain"):
+            assert (out / f"{arm}_{name}.txt").is_file()
+            assert f"{arm}_{name}.txt" in shown
+    before = (out / "answers.jsonl").read_bytes()
+    assert cli.main(typed) == 0
+    assert (out / "answers.jsonl").read_bytes() == before
+
+
+def test_bench_writes_beside_the_adapter_by_default(
+    tiny_base_folder, tiny_adapter_folder, questions, tmp_path, capsys
+):
+    adapter = tmp_path / "Theobot" / "adapter"
+    shutil.copytree(tiny_adapter_folder, adapter)
+    typed = ["bench", "--adapter", str(adapter), "--model", str(tiny_base_folder)]
+    typed += ["--device", "cpu", "--questions", str(questions), "--limit", "1"]
+    assert cli.main(typed) == 0
+    assert (tmp_path / "Theobot" / "bench" / "side_by_side.md").is_file()
+
+
+def test_fetch_of_a_model_that_is_here(tiny_base_folder, capsys):
+    assert cli.main(["fetch", str(tiny_base_folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(tiny_base_folder)

@@ -1,0 +1,159 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from theobot.errors import RunError
+from theobot.run_folder import (
+    RunFolder,
+    explain_write_errors,
+    list_runs,
+    new_run_folder,
+    newest_finished_run,
+    read_json,
+    summarise_run,
+    write_json,
+    write_problem,
+    write_text,
+)
+
+
+def make_run(path: Path, *, age: int = 0, **state: object) -> RunFolder:
+    run = RunFolder(path)
+    run.make()
+    write_json(run.config, {"model": "nano", "data": "/somewhere/rows.jsonl"})
+    write_json(run.dataset, {"train": {"rows": 20}, "dev": None})
+    run.update_state(step=4, total_steps=8, **state)
+    run.adapter.mkdir()
+    os.utime(run.config, (1_000_000 - age, 1_000_000 - age))
+    return run
+
+
+def test_a_new_folder_is_free_and_a_run_is_taken(tmp_path):
+    RunFolder(tmp_path / "new").refuse_if_taken()
+    make_run(tmp_path / "old")
+    with pytest.raises(RunError, match="already holds a run"):
+        RunFolder(tmp_path / "old").refuse_if_taken()
+
+
+def test_foreign_files_are_never_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="is no run of Theobot"):
+        RunFolder(tmp_path).refuse_if_taken()
+    with pytest.raises(RunError, match="is no run of Theobot"):
+        RunFolder(tmp_path / "thesis.txt").refuse_if_taken()
+
+
+def test_what_a_run_killed_at_its_start_left_behind_is_no_obstacle(tmp_path):
+    run = RunFolder(tmp_path)
+    run.update_state(status="running")
+    run.refuse_if_taken()
+
+
+def test_making_a_folder_below_a_file_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "run").make()
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder("~/run").path == tmp_path / "run"
+
+
+def test_state_is_merged(tmp_path):
+    run = RunFolder(tmp_path)
+    assert run.read_state() == {}
+    run.update_state(status="running")
+    run.update_state(step=3)
+    assert run.read_state() == {"status": "running", "step": 3}
+    assert not run.finished
+
+
+def test_a_taken_name_gets_a_number(tmp_path):
+    first = new_run_folder("Qwen/Qwen2.5-7B-Instruct", tmp_path)
+    assert first.name.endswith("-qwen2.5-7b-instruct")
+    first.make()
+    assert new_run_folder("Qwen/Qwen2.5-7B-Instruct", tmp_path).name == f"{first.name}-2"
+
+
+def test_runs_are_listed_oldest_first_and_other_folders_left_out(tmp_path):
+    make_run(tmp_path / "late", age=10)
+    make_run(tmp_path / "early", age=20)
+    (tmp_path / "other").mkdir()
+    assert [run.name for run in list_runs(tmp_path)] == ["early", "late"]
+    assert list_runs(tmp_path / "none") == []
+
+
+def test_the_newest_finished_run_is_neither_unfinished_nor_a_demo(tmp_path):
+    make_run(tmp_path / "a", age=30, status="finished")
+    make_run(tmp_path / "b", age=20, status="interrupted")
+    make_run(tmp_path / "c", age=10, status="finished", demo=True)
+    newest = newest_finished_run(tmp_path)
+    assert newest is not None
+    assert newest.name == "a"
+    assert newest_finished_run(tmp_path / "none") is None
+
+
+def test_summary_of_a_run(tmp_path):
+    run = make_run(tmp_path / "a", status="finished", final_loss=2.5, best_dev_loss=2.25)
+    summary = summarise_run(run)
+    assert summary[:-1] == (
+        "a",
+        "finished",
+        "rows.jsonl, 20 rows",
+        "nano",
+        "4/8",
+        2.25,
+        "-",
+    )
+    assert summary.octets == sum(f.stat().st_size for f in run.path.rglob("*") if f.is_file())
+
+
+def test_summary_without_dev_loss_shows_the_last_loss_and_a_demo_as_such(tmp_path):
+    run = make_run(tmp_path / "a", status="finished", final_loss=2.5, demo=True)
+    run.bench.mkdir()
+    (run.bench / "answers.jsonl").write_text("")
+    summary = summarise_run(run)
+    assert (summary.best_loss, summary.status) == (2.5, "finished (demo)")
+    assert summary.verdict == "not judged yet"
+
+
+def test_a_damaged_run_is_named_so(tmp_path):
+    run = make_run(tmp_path / "a")
+    run.config.write_text("{")
+    assert summarise_run(run).status == "damaged"
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_damaged_json_is_a_sentence(tmp_path, content):
+    file = tmp_path / "config.json"
+    file.write_text(content)
+    with pytest.raises(RunError, match="damaged"):
+        read_json(file)
+
+
+def test_missing_json_is_a_sentence(tmp_path):
+    with pytest.raises(RunError, match="no such file"):
+        read_json(tmp_path / "config.json")
+
+
+def test_json_is_written_whole_and_leaves_nothing_beside_it(tmp_path):
+    write_json(tmp_path / "a.json", {"name": "é"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "é"}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "a.json"
+    target.mkdir()
+    with pytest.raises(RunError, match="cannot be written"):
+        write_text(target, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_write_errors_become_a_sentence(tmp_path):
+    with pytest.raises(RunError, match="No space left"), explain_write_errors(tmp_path):
+        raise OSError(28, "No space left on device")
+    assert "odd" in write_problem(tmp_path, OSError("odd"))
