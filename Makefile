@@ -2,14 +2,14 @@
 #   make demo     the whole pipeline on the embedded model
 #   make test     all tests, with coverage
 # For torch built for your GPU (or for the CPU alone, a much smaller download) on the first run:
-#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu      (or rocm7.2, cu130, ...)
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   (or .../rocm7.2)
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: help setup demo test check fix docs wheel
+.PHONY: help setup demo test check fix docs benchmark gpu-check wheel
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo "make check   lint, format, types, import directions"
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write docs/cli.md from the command line itself"
+	@echo "make benchmark   training speed beside plain Trainer and the original script (minutes)"
+	@echo "make gpu-check   the tests that need a GPU"
 	@echo "make wheel   dist/theobot-*.whl"
 
 setup: $(STAMP)
@@ -48,6 +50,12 @@ fix: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/build_docs.py
+
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/train.py
+
+gpu-check: $(STAMP)
+	$(BIN)/pytest -m gpu tests/gpu
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation

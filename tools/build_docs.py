@@ -1,6 +1,8 @@
 """Write docs/cli.md from the command line itself (`make docs`); a test compares the two."""
 
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from theobot.cli import app
 
@@ -11,7 +13,10 @@ HEAD = "<!-- Written by `make docs` from src/theobot/cli.py and config.py; do no
 
 def cli_page() -> str:
     """The whole page."""
-    return HEAD + app.generate_docs(output_format="markdown").rstrip() + "\n"
+    # cyclopts puts what was typed to start Python into the usage lines.
+    with patch.object(sys, "argv", ["theobot"]):
+        page = app.generate_docs(output_format="markdown")
+    return HEAD + page.rstrip() + "\n"
 
 
 if __name__ == "__main__":

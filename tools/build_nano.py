@@ -42,6 +42,7 @@ PACKAGE = ROOT / "src" / "theobot" / "nano"
 
 END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VOCABULARY = 6144
+FIRST_TOKEN = 3  # after the special tokens
 SPLIT = (  # the pre-tokeniser of Qwen2.5
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -746,16 +747,24 @@ def make_optimizers(model: Any, args: argparse.Namespace) -> list[Any]:
         {"params": vectors, "weight_decay": 0.0},
     ]
     if args.adamw:
-        groups.append({"params": matrices, "weight_decay": 0.1})
+        groups.append({"params": matrices, "weight_decay": args.weight_decay})
         return [torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.97), fused=True)]
     muon = torch.optim.Muon(
-        matrices, lr=args.muon_lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        matrices,
+        lr=args.muon_lr,
+        weight_decay=args.weight_decay,
+        momentum=0.95,
+        adjust_lr_fn="match_rms_adamw",
     )
     return [torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.97), fused=True), muon]
 
 
-def loss_function(model: Any, device: str, compiled: bool) -> Any:
-    """A function (windows (B, T) with -1 as padding) -> mean next-token cross-entropy, in nats."""
+def loss_function(model: Any, device: str, args: argparse.Namespace) -> Any:
+    """A function (windows (B, T) with -1 as padding) -> mean next-token cross-entropy, in nats.
+
+    A share `--noise` of the input tokens (not of the labels) is replaced by random ones, so that
+    texts that are seen several times are not learnt by heart.
+    """
     import torch
 
     def loss(ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -765,11 +774,13 @@ def loss_function(model: Any, device: str, compiled: bool) -> Any:
             logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-1
         )
 
-    inner = torch.compile(loss, dynamic=False) if compiled else loss
+    inner = loss if args.no_compile else torch.compile(loss, dynamic=False)
 
     def call(windows: torch.Tensor) -> torch.Tensor:
         labels = windows.to(device=device, dtype=torch.long)
-        return inner(labels.clamp(min=0), labels)
+        noisy = (torch.rand(labels.shape, device=device) < args.noise) & (labels > FIRST_TOKEN)
+        random_ids = torch.randint_like(labels, FIRST_TOKEN, VOCABULARY)
+        return inner(torch.where(noisy, random_ids, labels).clamp(min=0), labels)
 
     return call
 
@@ -891,14 +902,19 @@ def make_windows(args: argparse.Namespace, sources: Sources, tokenizer: Any) -> 
 def train(args: argparse.Namespace, sources: Sources, tokenizer: Any) -> None:
     """The training loop; writes `checkpoint.pt` into the work folder every two minutes."""
     import torch
+    from safetensors.torch import load_model
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = make_model(tokenizer, args.seed).to(device)
+    if args.init:
+        load_model(model, str(args.init), strict=False)  # the tied head is stored once
     optimizers = make_optimizers(model, args)
     checkpoint = args.work / "checkpoint.pt"
     run = Run.load(checkpoint, model, optimizers) if args.resume else Run()
+    if args.from_progress is not None:
+        run.progress, run.elapsed = args.from_progress, args.from_progress * 60 * args.minutes
     windows = make_windows(args, sources, tokenizer)
-    loss_of = loss_function(model, device, compiled=not args.no_compile)
+    loss_of = loss_function(model, device, args)
     at, begun, total = int(run.progress * len(windows)), time.time() - run.elapsed, 0.0
     saved = told = time.time()
     while at + args.batch <= len(windows) and run.progress < 1.0:
@@ -947,7 +963,7 @@ def export(args: argparse.Namespace, tokenizer: Any) -> None:
     tokenizer.save_pretrained(str(PACKAGE))
     (PACKAGE / "model.safetensors").chmod(0o644)
     settings = PACKAGE / "tokenizer_config.json"  # a class name that older transformers know too
-    text = settings.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast")
+    text = settings.read_text().replace("TokenizersBackend", "Qwen2Tokenizer")
     settings.write_text(text.rstrip() + "\n")
     size = (PACKAGE / "model.safetensors").stat().st_size
     count = sum(p.numel() for p in model.parameters())
@@ -979,14 +995,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--lr", type=float, default=3e-3, help="peak rate of AdamW")
     parser.add_argument("--muon-lr", type=float, default=5e-3, help="peak rate of Muon")
+    parser.add_argument("--weight-decay", type=float, default=0.3, help="of the matrices")
+    parser.add_argument("--noise", type=float, default=0.08, help="share of inputs replaced")
+    parser.add_argument("--init", type=Path, metavar="SAFETENSORS", help="start from these weights")
     parser.add_argument("--batch", type=int, default=16, help="windows a step")
     parser.add_argument("--width", type=int, default=320, help="tokens a window")
     parser.add_argument(
-        "--hand-epochs", type=int, default=20, help="passes over the hand-written texts"
+        "--hand-epochs", type=int, default=6, help="passes over the hand-written texts"
     )
     parser.add_argument("--adamw", action="store_true", help="AdamW for all parameters, not Muon")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
+    parser.add_argument(
+        "--from-progress",
+        type=float,
+        metavar="SHARE",
+        help="with --resume: set the schedule back (or on) to this share of the run",
+    )
     parser.add_argument(
         "--export", type=Path, metavar="CHECKPOINT", help="only write the package folder"
     )
@@ -1038,7 +1063,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sources = read_sources(args)
     hand, held_out, bible = len(sources.hand), len(sources.held_out), len(sources.bible)
     print(f"hand-written {hand} + {held_out} held out, {bible} of the Bible", flush=True)
-    if not args.resume:
+    if not args.resume and not (args.init and (args.work / "tokenizer").is_dir()):
         rng = random.Random(args.seed)
         passes = [hand_epoch(sources.hand, rng) for _ in range(12)]  # their words weigh more
         documents = chain(*passes, sources.wordnet.documents(rng), sources.bible[::2])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"
 
-ROWS_PER_THEME = 32
+ROWS_PER_THEME = 22
 """Rows of each theme in the fixed part that is trained on without --full."""
 
 
@@ -50,10 +50,12 @@ def run_demo(
     from theobot.model.device import choose_compute
 
     run = RunFolder(folder)
-    remove_earlier_demo(run)
-    plan = _plan(run, full, flags or {})
-    compute = choose_compute(plan.settings.device, plan.settings.training.bf16)
+    wanted = {**(flags or {}), "output": str(run.path)}
+    settings = load_settings(TrainSettings, find_recipe("nano"), wanted)
+    compute = choose_compute(settings.device, settings.training.bf16)
     terminal.note(compute.sentence())
+    remove_earlier_demo(run)
+    plan = _plan(settings, full)
     _check_data(plan)
     _train(plan, known=compute.sentence())
     generator = load_generator(select(run=run.path), compute=compute)
@@ -85,17 +87,19 @@ def remove_earlier_demo(run: RunFolder) -> None:
     terminal.note(f"The earlier demo in {run.path} is replaced.")
 
 
-def _plan(run: RunFolder, full: bool, flags: Mapping[str, Any]) -> TrainPlan:
+def _plan(settings: TrainSettings, full: bool) -> TrainPlan:
     from theobot.data.dataset import stratified
     from theobot.training.train import plan_training
 
-    wanted = {**flags, "output": str(run.path)}
-    plan = plan_training(load_settings(TrainSettings, find_recipe("nano"), wanted))
+    plan = plan_training(settings)
+    # Without dev rows the last adapter is kept. The dev loss would keep an early one, with which
+    # so small a model still goes round in circles; what it costs in likelihood is shown below.
+    plan = plan._replace(dev_examples=[])
     if not full:
         plan = plan._replace(examples=stratified(plan.examples, ROWS_PER_THEME))
     # Marked before anything is trained, so that a demo that was killed can be replaced too.
-    run.make()
-    run.update_state(demo=True)
+    plan.folder.make()
+    plan.folder.update_state(demo=True)
     return plan
 
 
@@ -108,7 +112,6 @@ def _check_data(plan: TrainPlan) -> None:
             "file": plan.settings.data,
             "rows to train on": len(plan.examples),
             "rows per theme": summarise(plan.examples)["themes"],
-            "dev rows": len(plan.dev_examples),
         },
         indent=1,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from theobot.bench.benchmark import BenchResult
+    from theobot.bench.interval import Interval
     from theobot.bench.likelihood import LikelihoodComparison
     from theobot.generation.chat import Conversation, Event
     from theobot.generation.generator import Answer, Arm
@@ -371,13 +372,15 @@ def show_bench(result: BenchResult) -> None:
             f"{figures.repeats:.0%}",
             f"{figures.median_words:g}",
             "-" if figures.overlap is None else f"{figures.overlap:.2f}",
+            "-" if figures.overlap_gain is None else _interval(figures.overlap_gain),
         )
         for figures in result.health
     ]
-    columns = ("set", "model", "answers", "ended", "repeat", "median words", "overlap")
+    columns = ("set", "model", "answers", "ended", "repeat", "median words", "overlap", "gain")
     table(columns, rows)
     note("ended: by an end-of-sequence token; repeat: the same six words twice; overlap: words")
-    note("shared with the reference answer. None of this says whether an answer is right.")
+    note("shared with the question's own reference answer; gain: the same less that with other")
+    note("questions' references, 95 % interval. None of this says whether an answer is right.")
     for path in (result.side_by_side, *result.files):
         line(str(path))
 
@@ -388,9 +391,12 @@ def show_likelihood(comparison: LikelihoodComparison) -> None:
     line(
         f"Reference answers of {gap.n} held-out questions, in nats per token (lower is better): "
         f"base {comparison.base_mean:.2f} (in the {comparison.base_format} format, its better "
-        f"one), Theobot {comparison.theobot_mean:.2f}; difference {gap.mean:+.2f}, "
-        f"95 % interval {gap.low:+.2f} to {gap.high:+.2f}."
+        f"one), Theobot {comparison.theobot_mean:.2f}; difference {_interval(gap)}, 95 % interval."
     )
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
 
 
 def notes_are_seen() -> bool:

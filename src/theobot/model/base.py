@@ -26,7 +26,10 @@ def resolve_model(model: str) -> str:
         ModelError: a folder that is no model, or neither a folder nor a Hub id.
     """
     if model == NANO:
-        return str(nano_folder())
+        try:
+            return str(nano_folder())
+        except FileNotFoundError as error:
+            raise ModelError(f"{error}. Install Theobot again.") from None
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         _check_folder(folder)

@@ -47,7 +47,7 @@ def choose_compute(device: str = "auto", bf16: bool | None = None) -> Compute:
     has_bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     if bf16 and not has_bf16:
         raise SettingsError(
-            f"{describe(chosen)} has no bfloat16. Type --training.bf16 false (float32, twice the "
+            f"{describe(chosen)} has no bfloat16. Type --training.no-bf16 (float32, twice the "
             "memory) or --device cpu."
         )
     if bf16 is not None:

@@ -27,9 +27,7 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
         for name, value in {
             "LoRA r / lora_alpha / dropout": f"{lora.r} / {lora.lora_alpha:g} / "
             f"{lora.lora_dropout:g}",
-            "target_modules": ", ".join([lora.target_modules])
-            if isinstance(lora.target_modules, str)
-            else ", ".join(lora.target_modules),
+            "target_modules": ", ".join(lora.target_modules),
             "examples per step": settings.examples_per_step,
             "learning_rate, schedule": f"{training.learning_rate:g}, {training.lr_scheduler_type}, "
             f"warm-up {training.warmup_ratio:g}",

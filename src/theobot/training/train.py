@@ -258,19 +258,19 @@ def _build_trainer(
     base.config.use_cache = False
     install_flat_forward(base)
     lora = settings.lora
-    targets = lora.target_modules
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=lora.peft_target_modules,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=settings.model,
     )
     try:
         model = get_peft_model(base, config)
     except ValueError as error:
-        raise SettingsError(f"lora.target_modules = {targets}: {error}") from None
+        raise SettingsError(f"lora.target_modules = {lora.target_modules}: {error}") from None
+    # PEFT puts the folder here that the base was loaded from; "nano" must not become a path.
+    model.peft_config["default"].base_model_name_or_path = settings.model
     return PackedTrainer(
         model,
         settings,
