@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import runpy
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from theobot.config import TrainSettings, load_settings
 from theobot.errors import RunError, SettingsError
@@ -40,12 +41,11 @@ def settings_for(base: Path, rows: Path, folder: Path, **training: object) -> di
     }
 
 
-def run_training(flags: dict[str, object], resume: bool) -> None:
-    """Body of a child process that may be killed at any moment."""
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    torch.set_num_threads(1)
-    plan = plan_training(load_settings(TrainSettings, None, flags), resume=resume)
-    train(plan, on_report=lambda report: time.sleep(0.01), on_note=lambda note: None)
+def child_process(context: Any, flags: dict[str, object], resume: bool) -> Any:
+    script = Path(__file__).with_name("training_child.py")
+    return context.Process(
+        target=runpy.run_path, args=(str(script), {"flags": flags, "resume": resume})
+    )
 
 
 def adapter_bytes(folder: Path) -> bytes:
@@ -56,7 +56,7 @@ def test_ten_kills_leave_the_adapter_bit_for_bit_the_same(tiny_base_folder, rows
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["theobot.training.trainer", "peft"])
     undisturbed = settings_for(tiny_base_folder, rows_file, tmp_path / "whole")
-    whole = context.Process(target=run_training, args=(undisturbed, False))
+    whole = child_process(context, undisturbed, False)
     whole.start()
     whole.join()
     assert whole.exitcode == 0
@@ -67,7 +67,7 @@ def test_ten_kills_leave_the_adapter_bit_for_bit_the_same(tiny_base_folder, rows
     kills = 0
     while True:
         resume = (folder / "config.json").exists()
-        child = context.Process(target=run_training, args=(flags, resume))
+        child = child_process(context, flags, resume)
         child.start()
         if kills < KILLS:
             before = metrics_size(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 import theobot
 from theobot.demo import run_demo
 assert theobot.__file__.startswith({target!r}), theobot.__file__
-run_demo(Path("demo"), flags={{"device": "cpu", "training": {{"num_train_epochs": 0.1}}}}, limit=1)
+run_demo(Path("demo"), flags={{"device": "cpu", "training": {{"num_train_epochs": 0.3}}}}, limit=1)
 """
 
 
@@ -66,6 +67,8 @@ def test_an_installed_wheel_runs_the_demo(wheel, tmp_path):
     shown = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(target))
     assert "5. Look at" in shown
     assert (tmp_path / "demo" / "bench" / "side_by_side.md").is_file()
+    config = json.loads((tmp_path / "demo" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "nano"
     recipe = run(
         *(sys.executable, "-m", "theobot", "train", "nano", "--dry-run"),
         cwd=tmp_path,

@@ -269,8 +269,6 @@ def _build_trainer(
         model = get_peft_model(base, config)
     except ValueError as error:
         raise SettingsError(f"lora.target_modules = {lora.target_modules}: {error}") from None
-    # PEFT puts the folder here that the base was loaded from; "nano" must not become a path.
-    model.peft_config["default"].base_model_name_or_path = settings.model
     return PackedTrainer(
         model,
         settings,
@@ -365,8 +363,11 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
         model.load_adapter(str(folder.checkpoints / f"checkpoint-{result.best_step}"), "default")
     staging = folder.path / ".adapter.writing"
     shutil.rmtree(staging, ignore_errors=True)
+    # PEFT has put the folder here that the base was loaded from; "nano" must not become a path.
+    model.peft_config["default"].base_model_name_or_path = settings.model
     with as_write_errors(folder.path):
-        model.save_pretrained(str(staging))
+        # False: otherwise PEFT asks the Hub whether the vocabulary was changed. It is frozen.
+        model.save_pretrained(str(staging), save_embedding_layers=False)
     notes = {
         "prompt_format": settings.tokens.prompt_format,
         "loss_on": settings.tokens.loss_on,
