@@ -33,7 +33,7 @@ from theobot.data.tokens import TokenRow
 from theobot.run_folder import RunFolder
 from theobot.training.attention import SEGMENTED
 from theobot.training.head import install_flat_forward
-from theobot.training.trainer import PackedTrainer, collate
+from theobot.training.trainer import PackedTrainer
 
 VOCABULARY = 151_936
 STEP = 16
@@ -90,7 +90,6 @@ def theobot(model: Any, bf16: bool, folder: Path) -> Callable[[list[TokenRow]], 
         )
         trainer.args.max_steps = len(rows) // STEP
         trainer.args.save_strategy = "no"
-        trainer.data_collator = collate
         trainer.train()
 
     return run

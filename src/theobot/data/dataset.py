@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theobot.data.examples import Example
+from theobot.data.tokens import TokenRow
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,21 +28,12 @@ def shipped_dev_data() -> Path:
     return Path(str(resources.files("theobot.curriculum"))) / "dev.jsonl"
 
 
-def to_dataset(examples: Sequence[Example]) -> Dataset:
-    """The rows as a `datasets.Dataset` with the columns prompt, completion, meta, where.
-
-    `meta` is JSON text: free-form objects have no common Arrow type.
-    """
+def to_dataset(rows: Sequence[TokenRow]) -> Dataset:
+    """The token rows as a `datasets.Dataset` with the columns input_ids, learned_from, where."""
     from datasets import Dataset
 
-    return Dataset.from_dict(
-        {
-            "prompt": [example.prompt for example in examples],
-            "completion": [example.completion for example in examples],
-            "meta": [json.dumps(example.meta, ensure_ascii=False) for example in examples],
-            "where": [example.where for example in examples],
-        }
-    )
+    columns = zip(*rows, strict=True)
+    return Dataset.from_dict(dict(zip(TokenRow._fields, map(list, columns), strict=True)))
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

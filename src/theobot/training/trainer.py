@@ -24,6 +24,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from theobot.config import TrainSettings
 from theobot.data.batches import flatten, pack
+from theobot.data.dataset import to_dataset
 from theobot.data.tokens import TokenRow
 from theobot.errors import ModelError
 from theobot.run_folder import RunFolder
@@ -31,9 +32,9 @@ from theobot.run_folder import RunFolder
 _KEPT_CHECKPOINTS = 2
 
 
-def collate(indices: list[int]) -> dict[str, list[int]]:
-    """Indices of the rows of one step. The rows themselves are packed in `training_step`."""
-    return {"rows": indices}
+def collate(items: list[dict[str, Any]]) -> dict[str, list[TokenRow]]:
+    """The rows of one step as they are; `training_step` packs them."""
+    return {"rows": [TokenRow(**item) for item in items]}
 
 
 class PackedTrainer(Trainer):
@@ -63,12 +64,11 @@ class PackedTrainer(Trainer):
         super().__init__(
             model=model,
             args=training_arguments(settings, folder, model.device, bool(dev_rows)),
-            train_dataset=range(len(rows)),
-            eval_dataset=range(len(dev_rows)) if dev_rows else None,
+            train_dataset=to_dataset(rows),
+            eval_dataset=to_dataset(dev_rows) if dev_rows else None,
             data_collator=collate,
         )
         self.remove_callback(PrinterCallback)
-        self.rows = rows
         self.dev_rows = dev_rows
         self.pass_tokens = pass_tokens
         self.on_note = on_note
@@ -88,7 +88,7 @@ class PackedTrainer(Trainer):
             () the step's loss: cross-entropy summed over all scored tokens / their number.
         """
         model.train()
-        rows = [self.rows[index] for index in inputs["rows"]]
+        rows: list[TokenRow] = inputs["rows"]
         while True:
             try:
                 loss = self._accumulate(model, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 from theobot.data.dataset import (
@@ -14,6 +13,7 @@ from theobot.data.dataset import (
     to_dataset,
 )
 from theobot.data.examples import Example, read_examples
+from theobot.data.tokens import TokenRow
 
 
 def example(theme: str, kind: str, number: int) -> Example:
@@ -70,7 +70,7 @@ def test_a_stratified_part_is_fixed_and_spread_over_themes_and_types():
     assert [e for e in examples if e in part] == part
 
 
-def test_rows_become_a_datasets_dataset():
-    dataset = to_dataset([example("A", "define", 1)])
-    assert dataset.column_names == ["prompt", "completion", "meta", "where"]
-    assert json.loads(dataset[0]["meta"])["theme"] == "A"
+def test_token_rows_become_a_datasets_dataset_and_back():
+    rows = [TokenRow([1, 2, 3], 1, "a:1"), TokenRow([4, 5], 0, "a:2")]
+    dataset = to_dataset(rows)
+    assert [TokenRow(**row) for row in dataset] == rows

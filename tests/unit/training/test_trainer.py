@@ -66,7 +66,7 @@ def packed_step(model, rows: list[TokenRow], budget: int, folder: Path, **kwargs
     trainer = PackedTrainer(
         model, settings, RunFolder(folder), rows, [], pass_tokens=budget, on_note=print, **kwargs
     )
-    loss = trainer.training_step(model, collate(list(range(len(rows)))))
+    loss = trainer.training_step(model, collate([row._asdict() for row in rows]))
     return loss.item(), gradients(model)
 
 
