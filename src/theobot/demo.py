@@ -93,7 +93,7 @@ def _plan(settings: TrainSettings, full: bool) -> TrainPlan:
 
     plan = plan_training(settings)
     # Without dev rows the last adapter is kept. The dev loss would keep an early one, with which
-    # so small a model still goes round in circles; what it costs in likelihood is shown below.
+    # so small a model still goes round in circles; `theobot train nano` does keep that one.
     plan = plan._replace(dev_examples=[])
     if not full:
         plan = plan._replace(examples=stratified(plan.examples, ROWS_PER_THEME))

@@ -29,7 +29,7 @@ from theobot.run_folder import (
 )
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from theobot.data.tokens import TokenRow
     from theobot.model.device import Compute
@@ -188,7 +188,7 @@ def train(
     rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
     dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
     folder.make()
-    base, tokenizer = load_base(settings.model, compute)
+    base, _ = load_base(settings.model, compute)
     if not plan.resume:
         _describe_run(plan, compute)
     started = time.monotonic()
@@ -197,7 +197,7 @@ def train(
         _add_callbacks(trainer, folder, stop, on_report)
         _run(trainer, plan, on_note)
         result = _result(trainer, folder, stop.is_set(), time.monotonic() - started)
-        _finish(trainer, plan, tokenizer, result)
+        _finish(trainer, plan, result)
     return result
 
 
@@ -322,12 +322,7 @@ def _result(
     )
 
 
-def _finish(
-    trainer: PackedTrainer,
-    plan: TrainPlan,
-    tokenizer: PreTrainedTokenizerBase,
-    result: TrainResult,
-) -> None:
+def _finish(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> None:
     from theobot.training.metrics import draw_loss
 
     folder = plan.folder
