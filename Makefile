@@ -8,6 +8,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.set-up
+PEERS := .venv/benchmark
+OPTIONS ?=
 
 .PHONY: help setup demo test check fix docs benchmark gpu-check wheel
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ help:
 	@echo "make check   lint, format, types, import directions"
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write docs/cli.md from the command line itself"
-	@echo "make benchmark   training speed beside plain Trainer and the original script (minutes)"
+	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
 	@echo "make gpu-check   the tests that need a GPU"
 	@echo "make wheel   dist/theobot-*.whl"
 
@@ -51,8 +53,15 @@ fix: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python tools/build_docs.py
 
-benchmark: $(STAMP)
-	$(BIN)/python benchmarks/train.py
+# OPTIONS is passed on: make benchmark OPTIONS="--layers 2 --page docs/performance.md"
+benchmark: $(PEERS)/.set-up
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/train.py --output benchmarks/results $(OPTIONS)
+
+# Beside the environment, not in it: only the benchmark sees these packages.
+$(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
+	$(BIN)/python -m pip install --no-deps --upgrade --target $(PEERS) \
+	    --requirement benchmarks/requirements.txt
+	touch $@
 
 gpu-check: $(STAMP)
 	$(BIN)/pytest -m gpu tests/gpu

@@ -7,6 +7,7 @@ top of this module imports torch or transformers, so that `--help` answers at on
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -30,12 +31,15 @@ from theobot.config import (
     load_settings,
 )
 from theobot.errors import SettingsError, TheobotError
+from theobot.model import before_torch
+from theobot.training import ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator, LocalGenerator
 
 BUG = 70
 INTERRUPTED = 130
+PROBLEMS = 1
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
@@ -181,23 +185,31 @@ def train(
     settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),
     resume: Flag = False,
     dry_run: Flag = False,
+    memory: float | None = None,
 ) -> int:
     """Fine-tune the base model with LoRA. Settings: defaults < TOML file < flags.
 
     Args:
         config: A TOML file, or the name of a shipped recipe such as qwen2.5-7b or nano.
         resume: Go on with the interrupted run in --output, exactly where it stopped.
-        dry_run: Show settings, data counts and steps; load no weights and write nothing.
+        dry_run: Show settings, data counts, steps, time, and whether it fits into memory (exit code
+            1 if not); load no weights and write nothing.
+        memory: With --dry-run: ask about a GPU with so many GiB free instead of this machine.
     """
-    from theobot.training.train import plan_training
+    from theobot.training.plan import plan_training
     from theobot.training.train import train as run_training
 
     flags = settings.model_dump(exclude_unset=True)
     file = find_recipe(config) if config is not None else None
     plan = plan_training(load_settings(TrainSettings, file, flags), resume=resume)
+    if memory is not None and not dry_run:
+        raise SettingsError("--memory asks about another card and goes with --dry-run alone.")
     if dry_run:
-        terminal.facts(plan.summary())
-        return 0
+        from theobot.training.forecast import forecast
+
+        found = forecast(plan.settings, plan.examples, memory)
+        terminal.show_forecast(plan.summary(), found)
+        return PROBLEMS if found.verdict and not found.verdict.fits else 0
     with terminal.TrainingProgress() as progress:
         result = run_training(plan, on_report=progress.report, on_note=terminal.note)
     terminal.show_training(result)
@@ -357,6 +369,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         tokens: what was typed after `theobot`; by default this process's own arguments.
     """
     _quiet_libraries()
+    before_torch.prepare()
+    if not ranks.is_first():
+        terminal.silence()
     try:
         with terminal.steady_output():
             code = app(sys.argv[1:] if tokens is None else list(tokens))
@@ -365,6 +380,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         terminal.error(_usage_problems(error))
         return 2
     except TheobotError as error:
+        ranks.leave_word_to_first()
         terminal.error(error.problems)
         return error.exit_code
     except KeyboardInterrupt:
@@ -383,6 +399,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def _quiet_libraries() -> None:
     """Keep libraries' warnings from people; `python -W default -m theobot` shows them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # PEFT imports it wherever it is installed, used or not.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets)\b")
 

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from theobot.errors import SettingsError
 
@@ -37,6 +45,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 """A list of names; on the command line separated by commas, or one flag for each."""
 
 
+def _automatic_or_enough(tokens: int) -> int:
+    if 0 < tokens < 16:
+        raise PydanticCustomError("pass_tokens", "input should be 0 (automatic) or at least 16")
+    return tokens
+
+
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors, docstrings are the help lines."""
 
@@ -54,6 +68,14 @@ class LoraSettings(Section):
     """Share of the adapter's inputs that is dropped in training; 0 saves memory."""
     target_modules: Names = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Linear layers that get an adapter, by name; "all-linear" alone means every one."""
+    use_rslora: bool = False
+    """Rank-stabilised scale: lora_alpha / sqrt(r), so that high ranks learn as fast as low ones."""
+    use_dora: bool = False
+    """DoRA: length and direction of the weights are learned apart; slower."""
+    init_lora_weights: Literal["default", "gaussian", "pissa"] = "default"
+    """First values: "default", "gaussian", or "pissa" (the weights' largest singular vectors)."""
+    loraplus_lr_ratio: float = Field(1.0, ge=1)
+    """LoRA+: the learning rate of the B matrices is this many times that of the A matrices."""
 
     @property
     def peft_target_modules(self) -> list[str] | str:
@@ -94,10 +116,16 @@ class TrainingSettings(Section):
     """Gradients are scaled down to this norm; 0 turns that off."""
     bf16: bool = True
     """Base model and matrix products in bfloat16 (the adapter stays float32); false: float32."""
-    pass_tokens: int = Field(2048, ge=16)
-    """Most tokens in one forward and backward pass; halved by itself when memory runs out."""
+    pass_tokens: Annotated[int, AfterValidator(_automatic_or_enough)] = Field(0, ge=0)
+    """Most tokens in one pass; 0 chooses by itself. Halved by itself when memory runs out."""
+    checkpoint_every_n_layers: int | None = Field(None, ge=0)
+    """Layers computed twice to save memory: 0 none, 1 all, n every n-th; by default as needed."""
     save_steps: int = Field(0, ge=0)
     """Optimiser steps between checkpoints; 0 makes one at the end of each epoch."""
+    early_stopping_patience: int = Field(0, ge=0)
+    """Stop after so many dev losses in a row without a new lowest one; 0 never stops early."""
+    torch_compile: bool = False
+    """Compile the layers with torch.compile: a slow start, then faster passes on most machines."""
     logging_steps: int = Field(1, ge=1)
     """Optimiser steps between lines in metrics.jsonl."""
     report_to: Names = ()
@@ -119,6 +147,8 @@ class TrainSettings(Section):
     """Device to train on: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
     seed: int = Field(42, ge=0)
     """Seed of the adapter's first values and of the order of the rows."""
+    load_in_4bit: bool = False
+    """Base model in 4 bits (QLoRA): a quarter of its memory, slower; needs bitsandbytes."""
     lora: LoraSettings = LoraSettings()
     tokens: TokenSettings = TokenSettings()
     training: TrainingSettings = TrainingSettings()

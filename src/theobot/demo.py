@@ -19,7 +19,7 @@ from theobot.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from theobot.generation.generator import LocalGenerator
-    from theobot.training.train import TrainPlan
+    from theobot.training.plan import TrainPlan
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"
 
@@ -89,7 +89,7 @@ def remove_earlier_demo(run: RunFolder) -> None:
 
 def _plan(settings: TrainSettings, full: bool) -> TrainPlan:
     from theobot.data.dataset import stratified
-    from theobot.training.train import plan_training
+    from theobot.training.plan import plan_training
 
     plan = plan_training(settings)
     # Without dev rows the last adapter is kept. The dev loss would keep an early one, with which

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from theobot.generation.chat import Conversation, Event
     from theobot.generation.generator import Answer, Arm
     from theobot.run_folder import RunSummary
+    from theobot.training.forecast import Forecast
     from theobot.training.metrics import StepReport
     from theobot.training.train import TrainResult
 
@@ -41,6 +42,7 @@ class _Console(Console):
 
 _stderr = _Console(stderr=True, highlight=False, soft_wrap=True)
 _stdout = _Console(highlight=False, soft_wrap=True)
+_errors = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 wrapping = _Console(highlight=False)
 """Stdout for `--help` and framed tables, which are fitted to the width of the terminal."""
@@ -56,6 +58,11 @@ SECONDS_BETWEEN_LINES = 10.0
 """Where there is no terminal, a progress line is written at most this often."""
 
 
+def silence() -> None:
+    """Show nothing but errors from now on: another process of the same run speaks."""
+    _stderr.quiet = _stdout.quiet = wrapping.quiet = True
+
+
 def note(text: str) -> None:
     """A sentence beside the answer, on stderr."""
     _stderr.print(Text(_clean(text), style="dim"))
@@ -64,7 +71,7 @@ def note(text: str) -> None:
 def error(problems: Sequence[str]) -> None:
     """The sentences of a `TheobotError`, one line each."""
     for problem in problems:
-        _stderr.print(Text(_clean(problem), style="red"))
+        _errors.print(Text(_clean(problem), style="red"))
 
 
 def write(text: str) -> None:
@@ -114,6 +121,15 @@ def facts(values: Mapping[str, object], indent: int = 0) -> None:
         elif value is not None:
             shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
             line(f"{'  ' * indent}{name}: {shown}")
+
+
+def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
+    """What `--dry-run` answers: the plan, then memory and time."""
+    facts({**summary, **forecast.facts()})
+    if forecast.seconds is not None:
+        line(f"expected_time: about {duration(forecast.seconds)}")
+    for text in forecast.notes:
+        note(text)
 
 
 def duration(seconds: float) -> str:
@@ -353,6 +369,9 @@ def show_training(result: TrainResult) -> None:
     best = ""
     if result.best_dev_loss is not None:
         best = f", best dev loss {result.best_dev_loss:.4f} (step {result.best_step}, kept)"
+    if result.stopped_early:
+        where = f"step {result.steps} of {result.total_steps}"
+        note(f"Stopped early, at {where}: {result.stopped_early}.")
     note(
         f"Trained {result.steps} steps in {duration(result.seconds)}: "
         f"loss {result.final_loss:.4f}{best}."

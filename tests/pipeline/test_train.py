@@ -15,7 +15,8 @@ from theobot.errors import DataError, RunError, SettingsError
 from theobot.model.adapter import load_adapter, read_adapter_info
 from theobot.run_folder import RunFolder, read_json
 from theobot.training.metrics import read_metrics
-from theobot.training.train import TrainPlan, TrainResult, plan_training, train
+from theobot.training.plan import TrainPlan, plan_training
+from theobot.training.train import TrainResult, train
 
 # The seed's inference listing; only the two paths are filled in.
 # ruff: noqa: E501
@@ -232,7 +233,9 @@ def test_an_unknown_target_module_is_told_in_a_sentence(tiny_base_folder, rows_f
     assert RunFolder(tmp_path / "run").read_state()["status"] == "failed"
 
 
-def test_several_processes_are_refused(tiny_base_folder, rows_file, tmp_path, monkeypatch):
+def test_several_processes_without_a_launcher_are_refused(
+    tiny_base_folder, rows_file, tmp_path, monkeypatch
+):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingsError, match="one process"):
+    with pytest.raises(SettingsError, match="torchrun"):
         run(flags(tiny_base_folder, rows_file, tmp_path / "run"))

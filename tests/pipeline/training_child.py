@@ -9,7 +9,8 @@ import time
 import torch
 
 from theobot.config import TrainSettings, load_settings
-from theobot.training.train import plan_training, train
+from theobot.training.plan import plan_training
+from theobot.training.train import train
 
 torch.set_num_threads(1)
 plan = plan_training(load_settings(TrainSettings, None, flags), resume=resume)  # type: ignore[name-defined]  # noqa: F821

@@ -151,3 +151,41 @@ def test_field_names_are_dotted():
 def test_an_answer_has_at_least_one_token():
     with pytest.raises(ValidationError):
         GenerationSettings(max_new_tokens=0)
+
+
+def test_pass_tokens_are_automatic_or_enough_for_a_row():
+    for tokens in (0, 16, 4096):
+        load_settings(TrainSettings, None, {"training": {"pass_tokens": tokens}})
+    for tokens in (1, 15):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(TrainSettings, None, {"training": {"pass_tokens": tokens}})
+        assert str(caught.value) == (
+            f"command line: training.pass_tokens = {tokens}: "
+            "input should be 0 (automatic) or at least 16."
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"lora": {"loraplus_lr_ratio": 0.5}}, "greater than or equal to 1"),
+        ({"lora": {"init_lora_weights": "olora"}}, "'default', 'gaussian' or 'pissa'"),
+        ({"training": {"checkpoint_every_n_layers": -1}}, "greater than or equal to 0"),
+        ({"training": {"early_stopping_patience": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_choices_out_of_range_are_refused(values, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings(TrainSettings, None, values)
+
+
+def test_choices_are_off_unless_they_are_made():
+    settings = TrainSettings()
+    assert settings.lora == LoraSettings(
+        use_rslora=False, use_dora=False, init_lora_weights="default", loraplus_lr_ratio=1
+    )
+    training = settings.training
+    assert (training.pass_tokens, training.early_stopping_patience) == (0, 0)
+    assert training.checkpoint_every_n_layers is None
+    assert not training.torch_compile
+    assert not settings.load_in_4bit

@@ -269,3 +269,13 @@ def test_letters_a_terminal_lacks_do_not_stop_the_answer(monkeypatch):
     with terminal.steady_output():
         terminal.write("Qur\u2019an")
     assert raw.getvalue() == b"Qur?an"
+
+
+def test_an_early_stop_is_told_with_its_reason(capsys):
+    result = TrainResult(
+        RunFolder("runs/x"), 6, 30, 2.0, 2.5, 2, 61, False, "the dev loss had no new lowest value"
+    )
+    terminal.show_training(result)
+    out, err = capsys.readouterr()
+    assert out == "runs/x/adapter\n"
+    assert "Stopped early, at step 6 of 30: the dev loss had no new lowest value." in err

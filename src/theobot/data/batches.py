@@ -55,6 +55,21 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return groups
 
 
+def share_out(lengths: Sequence[int], ranks: int) -> list[list[int]]:
+    """Give each rank its row indices of a step, so that all have about the same tokens.
+
+    Deterministic, each row goes to exactly one rank, and a rank may get none. Longest first, each
+    to the rank with the fewest tokens so far; a rank's rows keep their order.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        least = tokens.index(min(tokens))
+        shares[least].append(index)
+        tokens[least] += lengths[index]
+    return [sorted(share) for share in shares]
+
+
 def flatten(rows: Sequence[TokenRow], device: torch.device | str) -> FlatPass:
     """Lay rows end to end in one pass."""
     import torch

@@ -38,6 +38,9 @@ HARMLESS_KEYS = frozenset(
 )
 """Entries that matter when an adapter is made, or that name something to import; never used."""
 
+FOR_THE_BASE_AS_IT_IS = ("gaussian", "eva", "orthogonal")
+"""First values (`init_lora_weights`) that leave the base alone; true and false do as well."""
+
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 
 
@@ -111,6 +114,14 @@ def _refuse_unknown(path: Path, config: dict[str, Any]) -> None:
     kind = config.get("peft_type")
     if kind != "LORA":
         raise AdapterError(f"{path}: is a {kind} adapter; only LoRA adapters can be used.")
+    first = config.get("init_lora_weights")
+    if isinstance(first, str) and first not in FOR_THE_BASE_AS_IT_IS:
+        raise AdapterError(
+            f'{path}: was begun with init_lora_weights = "{first}", which changes the base, and '
+            "only fits that changed base. Save it again with model.save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=...); the `adapter` folder of a run of "
+            "Theobot is saved so."
+        )
     # PEFT writes every entry of its own version; unused ones are null, false or empty.
     odd = [key for key in config if key not in KNOWN_KEYS | HARMLESS_KEYS and config[key]]
     if odd:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from theobot.errors import ModelError
+from theobot.errors import ModelError, SettingsError
 from theobot.nano import nano_folder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        BitsAndBytesConfig,
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
     from theobot.model.device import Compute
 
 NANO = "nano"
+
+_FOUR_BIT_ERROR = 0.25
+"""Relative error above which a 4-bit product is wrong and not just rounded (about 0.1 is usual)."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -59,8 +67,12 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(model: str, *, local_only: bool = False) -> PreTrainedTokenizerBase:
     """The base model's tokenizer.
+
+    Args:
+        model: a Hub id, a local folder, or "nano".
+        local_only: do not ask the network.
 
     Raises:
         ModelError: it cannot be loaded, or knows no end-of-sequence token.
@@ -69,7 +81,9 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
     where = resolve_model(model)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            where, trust_remote_code=False, local_files_only=local_only
+        )
     except (OSError, ValueError) as error:
         raise ModelError(_load_problem(model, error)) from None
     if tokenizer.eos_token_id is None:
@@ -77,15 +91,37 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(model: str, compute: Compute) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_config(model: str) -> PretrainedConfig:
+    """The base model's config, without its weights.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    from transformers import AutoConfig
+
+    where = resolve_model(model)
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(_load_problem(model, error)) from None
+    return config
+
+
+def load_base(
+    model: str, compute: Compute, *, load_in_4bit: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the base model onto the chosen device, frozen nowhere yet, in eval mode.
 
     Args:
         model: a Hub id, a local folder, or "nano".
         compute: device and number format; the whole model goes there, nothing is offloaded.
+        load_in_4bit: hold the linear layers in 4 bits, all but the LM head. Norms, embeddings and
+            head stay in the number format: PEFT's `prepare_model_for_kbit_training` would make
+            them float32, which costs memory and the fused head.
 
     Raises:
         ModelError: not found, no safetensors, broken files, or not a causal language model.
+        SettingsError: 4 bits were asked for, and this machine cannot do it.
     """
     import torch
     from safetensors import SafetensorError
@@ -94,6 +130,7 @@ def load_base(model: str, compute: Compute) -> tuple[PreTrainedModel, PreTrained
 
     where = resolve_model(model)
     tokenizer = load_tokenizer(model)
+    four_bits = four_bit_config(compute) if load_in_4bit else None
     logging.disable_progress_bar()
     try:
         base = AutoModelForCausalLM.from_pretrained(
@@ -102,11 +139,87 @@ def load_base(model: str, compute: Compute) -> tuple[PreTrainedModel, PreTrained
             attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
+            quantization_config=four_bits,
+            # Quantised on the way in: the device never holds the whole model in 16 bits.
+            device_map={"": compute.device} if load_in_4bit else None,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_load_problem(model, error)) from None
     torch.nn.Module.to(base, compute.device)
+    if load_in_4bit:
+        _keep_trainable(base)
     return base.eval(), tokenizer
+
+
+def four_bit_config(compute: Compute) -> BitsAndBytesConfig:
+    """NF4 with double quantisation, computing in the chosen format (QLoRA, arXiv:2305.14314).
+
+    Args:
+        compute: device and number format.
+
+    Raises:
+        SettingsError: bitsandbytes is missing, or fails a small product on this device.
+    """
+    from transformers import BitsAndBytesConfig
+
+    try:
+        error = _four_bit_error(compute)
+    except ImportError:
+        raise SettingsError(
+            "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
+            "Type: pip install bitsandbytes (or leave out load_in_4bit)."
+        ) from None
+    except Exception as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise SettingsError(
+            f"load_in_4bit = true: bitsandbytes does not work on {compute.device} here "
+            f"({type(problem).__name__}: {reason}). Leave out load_in_4bit, or choose another "
+            "--device."
+        ) from None
+    if not error < _FOUR_BIT_ERROR:
+        raise SettingsError(
+            f"load_in_4bit = true: bitsandbytes computes wrongly on {compute.device} here (a "
+            f"product is off by {error:.0%}). Leave out load_in_4bit, or choose another --device."
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute.dtype,
+    )
+
+
+def _keep_trainable(base: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing the weights for inference.
+
+    On a CPU with AVX512-BF16 it does so at the first pass in eval mode, such as a dev loss, and for
+    good; from then on no gradient goes through the layer, silently.
+    """
+    module: Any
+    for module in base.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _four_bit_error(compute: Compute) -> float:
+    """Relative error of a small 4-bit product, forward and backward, on this device."""
+    import torch
+    from bitsandbytes.nn import Linear4bit
+
+    random = torch.Generator().manual_seed(0)
+    weight, rows = torch.randn(128, 256, generator=random), torch.randn(8, 256, generator=random)
+    layer = Linear4bit(256, 128, bias=False, compute_dtype=compute.dtype, quant_type="nf4")
+    layer.load_state_dict({"weight": weight})
+    layer.to(compute.device)
+    x = rows.to(compute.device, compute.dtype).requires_grad_()
+    y = layer(x)
+    y.sum().backward()
+    assert x.grad is not None, "the input asks for a gradient"
+    wanted = (rows @ weight.T, weight.sum(dim=0).expand_as(rows))
+    found = (y.detach(), x.grad)
+    return max(
+        float((a.float().cpu() - b).norm() / b.norm()) for a, b in zip(found, wanted, strict=True)
+    )
 
 
 def _load_problem(model: str, error: Exception) -> str:

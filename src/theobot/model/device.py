@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import torch
@@ -32,18 +33,24 @@ def describe(device: torch.device) -> str:
     return {"cpu": "the CPU", "mps": "the Apple GPU"}.get(device.type, str(device))
 
 
-def choose_compute(device: str = "auto", bf16: bool | None = None) -> Compute:
+def choose_compute(
+    device: str = "auto", bf16: bool | None = None, *, local_rank: int | None = None
+) -> Compute:
     """Pick the device and the number format of the base model.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         bf16: what the settings ask for; None lets the device decide: bfloat16 on a GPU that has
             it, float32 otherwise.
+        local_rank: number of this process among several on this machine, each of which gets the
+            GPU of its own number; None for a process by itself.
 
     Raises:
         SettingsError: there is no such device here, or it lacks bfloat16.
     """
     chosen, why = _choose_device(device)
+    if local_rank is not None:
+        chosen = _device_of_rank(chosen, local_rank)
     has_bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     if bf16 and not has_bf16:
         raise SettingsError(
@@ -57,6 +64,24 @@ def choose_compute(device: str = "auto", bf16: bool | None = None) -> Compute:
     if chosen.type == "cpu" or not has_bf16:
         return Compute(chosen, torch.float32, f"{why}; float32 is exact everywhere")
     return Compute(chosen, torch.bfloat16, f"{why}; bfloat16 halves the memory")
+
+
+def _device_of_rank(chosen: torch.device, local_rank: int) -> torch.device:
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type != "cuda" or chosen.index is not None:
+        raise SettingsError(
+            f"device {str(chosen)!r}: several processes were started, and each needs a GPU of its "
+            'own. Leave out --device, or type --device cpu (or "cuda" for all GPUs).'
+        )
+    count, wanted = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # Asked of all processes, not of the number that is too high, so that all stop together.
+    if max(wanted, local_rank + 1) > count:
+        raise SettingsError(
+            f"{max(wanted, local_rank + 1)} processes were started on this machine, which has "
+            f"{count} GPU(s). Start one for each: --nproc-per-node {count}."
+        )
+    return torch.device("cuda", local_rank)
 
 
 def _choose_device(device: str) -> tuple[torch.device, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,6 +14,13 @@ from theobot import __version__
 from theobot.model.device import Compute, describe
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+
+OPTIONAL = ("bitsandbytes",)
+"""Named where they are installed."""
+
+
+def _installed(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if find_spec(name) is not None]
 
 
 def environment(compute: Compute) -> dict[str, Any]:
@@ -28,5 +36,5 @@ def environment(compute: Compute) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.version.cuda,
         "rocm": torch.version.hip,
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in (*PACKAGES, *_installed(OPTIONAL))},
     }

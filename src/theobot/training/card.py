@@ -7,6 +7,19 @@ from typing import Any
 from theobot.config import TrainSettings
 
 
+def _variants(settings: TrainSettings) -> dict[str, str]:
+    """What differs from plain LoRA on a 16-bit base, where something does."""
+    lora = settings.lora
+    chosen = {
+        "rsLoRA (scale lora_alpha / sqrt(r))": lora.use_rslora and "yes",
+        "DoRA": lora.use_dora and "yes",
+        "first values": lora.init_lora_weights != "default" and lora.init_lora_weights,
+        "LoRA+ ratio": lora.loraplus_lr_ratio != 1 and f"{lora.loraplus_lr_ratio:g}",
+        "base in training": settings.load_in_4bit and "4 bits (NF4)",
+    }
+    return {name: value for name, value in chosen.items() if value}
+
+
 def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[str, Any]) -> str:
     """README.md of an adapter: what it is, how it was made, how to use it, what it is not.
 
@@ -28,6 +41,7 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
             "LoRA r / lora_alpha / dropout": f"{lora.r} / {lora.lora_alpha:g} / "
             f"{lora.lora_dropout:g}",
             "target_modules": ", ".join(lora.target_modules),
+            **_variants(settings),
             "examples per step": settings.examples_per_step,
             "learning_rate, schedule": f"{training.learning_rate:g}, {training.lr_scheduler_type}, "
             f"warm-up {training.warmup_ratio:g}",

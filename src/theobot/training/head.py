@@ -1,8 +1,11 @@
 """The loss inside the model's forward: scored positions only, and never the full logits.
 
-The LM head is frozen, so the gradient of the hidden states can be formed in the forward pass,
-chunk by chunk: loss = sum over positions of logsumexp(W h) - (W h)[target], whose gradient is
-(softmax(W h) - onehot(target)) W. The largest tensor is (chunk, vocabulary).
+The LM head is frozen, so the gradient of the hidden states can be formed in the forward pass:
+loss = sum over positions of logsumexp(W h) - (W h)[target], whose gradient is
+softmax(W h) W - W[target]. The vocabulary is walked through in tiles, with the running maximum of
+"Online normalizer calculation for softmax" (Milakov and Gimelshein, 2018): each tile's logits are
+used for both the sum and the gradient while they are in the cache, and then forgotten. The largest
+tensor is (scored positions, tile).
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ import types
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from theobot.data.batches import FlatPass
-
-CHUNK = 1024
-"""Scored positions whose logits exist at one time."""
+from theobot.model.memory import tile_width
+from theobot.training.attention import lay_out
 
 PLAIN_HEADS = frozenset({"qwen2", "qwen3", "llama", "mistral"})
 """Model types whose logits are exactly lm_head(hidden): no soft cap, scale or bias of their own."""
@@ -28,34 +31,47 @@ class FrozenHeadCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, tile: int
     ) -> torch.Tensor:
         """Loss, and the gradient of `hidden` on the way.
 
         Args:
             ctx: autograd's context.
-            hidden: (N, H).
+            hidden: (N, H), in the format of `weight`.
             weight: (V, H), frozen.
             targets: (N,) ids.
-            chunk: positions at one time.
+            tile: columns of the vocabulary at one time.
 
         Returns:
             () float32, the sum over the N positions.
         """
         wants_gradient = ctx.needs_input_grad[0]
-        gradient = torch.empty_like(hidden) if wants_gradient else None
-        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        for start in range(0, hidden.shape[0], chunk):
-            piece = slice(start, start + chunk)
-            target = targets[piece].unsqueeze(1)
-            logits = (hidden[piece] @ weight.T).float()
-            log_total = logits.logsumexp(dim=1, keepdim=True)
-            loss += (log_total - logits.gather(1, target)).sum()
+        rows = hidden.shape[0]
+        highest = hidden.new_full((rows, 1), -torch.inf, dtype=torch.float32)
+        total = torch.zeros_like(highest)
+        gradient = torch.zeros_like(hidden, dtype=torch.float32) if wants_gradient else None
+        # Used again by every tile: fresh memory of this size costs a CPU as much as the products.
+        narrow = hidden.new_empty(rows * min(tile, weight.shape[0]))
+        wide = torch.empty_like(narrow, dtype=torch.float32)
+        part = torch.empty_like(hidden)
+        for piece in weight.split(tile):
+            logits = narrow[: rows * piece.shape[0]].view(rows, -1)
+            weights = wide[: rows * piece.shape[0]].view(rows, -1)
+            torch.mm(hidden, piece.T, out=logits)
+            before = highest
+            highest = torch.maximum(highest, logits.amax(dim=1, keepdim=True).float())
+            rescale = (before - highest).exp_()
+            weights.copy_(logits).sub_(highest).exp_()
+            total.mul_(rescale).add_(weights.sum(dim=1, keepdim=True))
             if gradient is not None:
-                probability = logits.sub_(log_total).exp_()
-                probability.scatter_add_(1, target, torch.full_like(log_total, -1.0))
-                gradient[piece] = probability.to(weight.dtype) @ weight
-        ctx.save_for_backward(gradient)
+                torch.mm(logits.copy_(weights), piece, out=part)
+                gradient.mul_(rescale).add_(part)
+        right = weight[targets]
+        target_logits = torch.linalg.vecdot(hidden.float(), right.float())
+        if gradient is not None:
+            gradient.div_(total).sub_(right)
+            ctx.save_for_backward(gradient.to(hidden.dtype))
+        loss: torch.Tensor = (highest + total.log()).sum() - target_logits.sum()
         return loss
 
     @staticmethod
@@ -65,41 +81,74 @@ class FrozenHeadCrossEntropy(torch.autograd.Function):
         return gradient * grad_outputs[0].to(gradient.dtype), None, None, None
 
 
+def _loss_of_frozen_head(
+    head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    loss: torch.Tensor = FrozenHeadCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden.to(head.weight.dtype),
+        head.weight,
+        targets,
+        tile_width(hidden.shape[0], head.weight.shape[0], hidden.device.type),
+    )
+    return loss
+
+
 def summed_loss(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> Any:
     """Cross-entropy of the head over hidden states (N, H), summed: () float32."""
     head = model.get_output_embeddings()
     frozen = not head.weight.requires_grad and head.bias is None
-    if frozen and model.config.model_type in PLAIN_HEADS and type(head) is torch.nn.Linear:
-        return FrozenHeadCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden.to(head.weight.dtype), head.weight, targets, CHUNK
-        )
-    return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+    if not frozen or model.config.model_type not in PLAIN_HEADS or not _is_plain(head):
+        return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+    if isinstance(head, FSDPModule):
+        return _call_sharded(head, hidden, targets)
+    return _loss_of_frozen_head(head, hidden, targets)
 
 
-def _forward_flat(model: PreTrainedModel, flat: FlatPass) -> CausalLMOutputWithPast:
+def _call_sharded(head: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """FSDP brings the weight's parts together when the module is called, and not before."""
+    head.forward = types.MethodType(_loss_of_frozen_head, head)
+    try:
+        loss: torch.Tensor = head(hidden, targets)
+    finally:
+        del head.forward
+    return loss
+
+
+def _is_plain(head: torch.nn.Module) -> bool:
+    """Whether the head is torch's own linear layer, with or without FSDP, and nothing more."""
+    # fully_shard replaces a module's class by one that derives from FSDPModule and it.
+    kind = type(head).__bases__[-1] if isinstance(head, FSDPModule) else type(head)
+    return kind is torch.nn.Linear
+
+
+def _forward_flat(model: PreTrainedModel, flat: FlatPass, varlen: bool) -> CausalLMOutputWithPast:
     hidden = model.get_decoder()(
         input_ids=flat.input_ids,
         position_ids=flat.position_ids,
         use_cache=False,
-        segments=flat.segments,
+        layout=lay_out(flat.segments, flat.input_ids.device, varlen=varlen),
     ).last_hidden_state
     return CausalLMOutputWithPast(
         loss=summed_loss(model, hidden[0, flat.scored], flat.targets), logits=None
     )
 
 
-def install_flat_forward(model: PreTrainedModel) -> None:
+def install_flat_forward(model: PreTrainedModel, *, varlen: bool = False) -> None:
     """Give a causal LM's `forward` a second way in: `flat=FlatPass` returns the summed loss.
 
     It must be the model's own forward, not a function beside it, so that every pass goes through
     whatever wraps the model (autocast, DDP, FSDP).
+
+    Args:
+        model: the causal LM, its attention set to `SEGMENTED`.
+        varlen: see `lay_out`.
     """
     original = model.forward
 
     def forward(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
         flat = kwargs.get("flat")
         if flat is not None:
-            return _forward_flat(self, flat)
+            return _forward_flat(self, flat, varlen)
         return original(*args, **kwargs)
 
     model.forward = types.MethodType(forward, model)

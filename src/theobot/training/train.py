@@ -1,70 +1,37 @@
-"""Settings -> a run folder with a trained adapter."""
+"""A plan -> a run folder with a trained adapter."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.config import TrainSettings
-from theobot.data.dataset import (
-    shipped_dev_data,
-    shipped_training_data,
-    summarise,
-)
-from theobot.data.examples import Example, read_examples
-from theobot.errors import DataError, RunError, SettingsError, TheobotError
-from theobot.model.base import resolve_model
-from theobot.run_folder import (
-    RunFolder,
-    new_run_folder,
-    read_json,
-    write_json,
-    write_problem,
-    write_text,
-)
+from theobot.errors import RunError
+from theobot.run_folder import RunFolder, read_json, write_json, write_text
+from theobot.training import ranks
+from theobot.training.interruptions import recorded_failure, stop_signals
+from theobot.training.plan import TrainPlan, dataset_summary, same_plan
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
     from theobot.data.tokens import TokenRow
     from theobot.model.device import Compute
+    from theobot.model.memory import PassPlan
     from theobot.training.metrics import StepReport
     from theobot.training.trainer import PackedTrainer
 
 
-class TrainPlan(NamedTuple):
-    """What a run will do, checked as far as it can be without loading a model."""
-
-    settings: TrainSettings
-    folder: RunFolder
-    examples: list[Example]
-    dev_examples: list[Example]
-    resume: bool
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        per_epoch = math.ceil(len(self.examples) / self.settings.examples_per_step)
-        return math.ceil(per_epoch * self.settings.training.num_train_epochs)
-
-    def summary(self) -> dict[str, Any]:
-        """What --dry-run shows: settings, data, steps."""
-        return {
-            "run": str(self.folder.path),
-            "settings": self.settings.model_dump(mode="json"),
-            "dataset": dataset_summary(self.examples, self.dev_examples),
-            "examples_per_step": self.settings.examples_per_step,
-            "total_steps": self.total_steps,
-        }
-
-
 class TrainResult(NamedTuple):
-    """How a run ended. Losses are mean cross-entropy per scored token in nats."""
+    """How a run ended. Losses are mean cross-entropy per scored token in nats.
+
+    `stopped_early` says why a finished run has fewer than `total_steps`.
+    """
 
     folder: RunFolder
     steps: int
@@ -74,82 +41,7 @@ class TrainResult(NamedTuple):
     best_step: int | None
     seconds: float
     interrupted: bool
-
-
-def plan_training(settings: TrainSettings, *, resume: bool = False) -> TrainPlan:
-    """Check settings, data and folder; loads no model and writes nothing.
-
-    Args:
-        settings: from `load_settings`; with `resume` only those given by the person count, and
-            they must agree with the run's own.
-        resume: go on with the run in `settings.output`.
-
-    Raises:
-        TheobotError: with all problems of all data files.
-    """
-    if resume:
-        settings = _settings_of_run(settings)
-    elif settings.data is None:
-        dev = settings.dev_data or str(shipped_dev_data())
-        settings = settings.model_copy(
-            update={"data": str(shipped_training_data()), "dev_data": dev}
-        )
-    folder = RunFolder(settings.output) if settings.output else new_run_folder(settings.model)
-    if not resume:
-        folder.refuse_if_taken()
-    resolve_model(settings.model)
-    return TrainPlan(settings, folder, *_read_data(settings), resume)
-
-
-def _settings_of_run(given: TrainSettings) -> TrainSettings:
-    if given.output is None:
-        raise SettingsError("--resume needs the run to go on with: type --output runs/<name>.")
-    folder = RunFolder(given.output)
-    if not folder.config.is_file():
-        raise RunError(f"{folder.path}: no run to go on with (config.json not found).")
-    if folder.finished:
-        raise RunError(f"{folder.path}: this run is finished; its adapter is {folder.adapter}.")
-    stored = TrainSettings.model_validate(read_json(folder.config))
-    typed = given.model_dump(exclude_unset=True, exclude={"output"})
-    merged = TrainSettings.model_validate(_overlay(stored.model_dump(), typed))
-    if merged != stored:
-        raise SettingsError(
-            f"{folder.path}: --resume goes on with the run's own settings, but others were given. "
-            "Leave them out, or start a new run with another --output."
-        )
-    return stored.model_copy(update={"output": given.output})
-
-
-def _overlay(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **low,
-        **{
-            key: _overlay(low[key], value) if isinstance(value, dict) else value
-            for key, value in high.items()
-        },
-    }
-
-
-def _read_data(settings: TrainSettings) -> tuple[list[Example], list[Example]]:
-    assert settings.data is not None, "resolved by plan_training"
-    read: list[list[Example]] = []
-    problems: list[str] = []
-    for source in (settings.data, settings.dev_data):
-        try:
-            read.append(read_examples(source) if source else [])
-        except DataError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise DataError(problems)
-    return read[0], read[1]
-
-
-def dataset_summary(examples: list[Example], dev_examples: list[Example]) -> dict[str, Any]:
-    """Content of dataset.json."""
-    return {
-        "train": summarise(examples),
-        "dev": summarise(dev_examples) if dev_examples else None,
-    }
+    stopped_early: str | None = None
 
 
 def train(
@@ -168,57 +60,81 @@ def train(
         on_report: receives each logged step.
         on_note: receives sentences for the person; the first names device and number format.
 
+    Started by torchrun or `accelerate launch`, each process calls it; the first one alone writes,
+    and calls `on_report` and `on_note`.
+
     Raises:
         TheobotError: something a person can mend; the run's state.json says what it was.
     """
+    from theobot.model.device import choose_compute
+
+    settings = plan.settings
+    own_gpu = ranks.local_rank() if ranks.world_size() > 1 else None
+    compute = choose_compute(settings.device, settings.training.bf16, local_rank=own_gpu)
+    ranks.refuse_impossible_start(settings, compute.device)
+    if not ranks.is_first():
+        on_report, on_note = (lambda report: None), (lambda note: None)
+    on_note(compute.sentence())
+    with ranks.joined(compute.device):
+        return _train(same_plan(plan), compute, on_report, on_note)
+
+
+def _train(
+    plan: TrainPlan,
+    compute: Compute,
+    on_report: Callable[[StepReport], None],
+    on_note: Callable[[str], None],
+) -> TrainResult:
     import torch
 
     from theobot.data.tokens import tokenize_rows
+    from theobot.model.backends import settle_backends
     from theobot.model.base import load_base, load_tokenizer
-    from theobot.model.device import choose_compute
+    from theobot.training.checkpoints import gather_adapter
+    from theobot.training.layers import refuse_without_compiler
 
     settings, folder = plan.settings, plan.folder
-    state = folder.read_state() if plan.resume else {}
+    state = ranks.from_first(folder.read_state() if plan.resume else {})
     if "threads" in state:
         torch.set_num_threads(state["threads"])
-    compute = choose_compute(settings.device, settings.training.bf16)
-    _refuse_several_devices(compute)
-    on_note(compute.sentence())
-    tokenizer = load_tokenizer(settings.model)
-    rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
-    dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
-    folder.make()
-    base, _ = load_base(settings.model, compute)
-    if not plan.resume:
-        _describe_run(plan, compute)
+    with ranks.together():
+        if settings.training.torch_compile:
+            refuse_without_compiler(compute.device)
+        tokenizer = load_tokenizer(settings.model)
+        rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
+        dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
+        backends = settle_backends(compute, settings.model)
+        for note in backends.notes:
+            on_note(note)
+        passes = _choose_passes(settings, rows, compute, state, on_note)
+        if ranks.is_first():
+            folder.make()
+        # Under FSDP the model may be too large for one GPU; it gets there part by part.
+        where = compute._replace(device=torch.device("cpu")) if ranks.fsdp_wanted() else compute
+        base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
+    passes = min(ranks.gathered(passes))  # one cut for all, that of the fullest device
+    with ranks.together():
+        if ranks.is_first() and not plan.resume:
+            _describe_run(plan, compute, passes)
     started = time.monotonic()
-    with _recorded_failure(folder), _stop_signals() as stop:
-        trainer = _build_trainer(plan, base, rows, dev_rows, state, on_note)
-        _add_callbacks(trainer, folder, stop, on_report)
+    with recorded_failure(folder), stop_signals() as stop:
+        with ranks.together():
+            trainer = _build_trainer(
+                plan, base, rows, dev_rows, passes, on_note, varlen=backends.varlen
+            )
+        patience = settings.training.early_stopping_patience
+        _add_callbacks(trainer, folder, stop, patience, on_report)
         _run(trainer, plan, on_note)
-        result = _result(trainer, folder, stop.is_set(), time.monotonic() - started)
-        _finish(trainer, plan, result)
+        gather_adapter(trainer.model_wrapped)
+        stopped = trainer.stop_agreed.is_set()
+        result = _result(trainer, plan, stopped, time.monotonic() - started)
+        with ranks.together():
+            if ranks.is_first():
+                _finish(trainer, plan, result)
     return result
 
 
-def _refuse_several_devices(compute: Compute) -> None:
-    import os
-
-    import torch
-
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingsError(
-            "Several processes were started; training runs in one process on one device. "
-            "Start `theobot train` without torchrun or accelerate launch."
-        )
-    if compute.device.type == "cuda" and torch.cuda.device_count() > 1:
-        raise SettingsError(
-            f"{torch.cuda.device_count()} GPUs are visible, and transformers would split each "
-            "batch over them. Show it one: CUDA_VISIBLE_DEVICES=0 theobot train ..."
-        )
-
-
-def _describe_run(plan: TrainPlan, compute: Compute) -> None:
+def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
     import torch
 
     from theobot.model.environment import environment
@@ -230,10 +146,27 @@ def _describe_run(plan: TrainPlan, compute: Compute) -> None:
         status="running",
         total_steps=plan.total_steps,
         threads=torch.get_num_threads(),
-        pass_tokens=settings.training.pass_tokens,
+        passes=passes._asdict(),
     )
     # Last, because this file is what makes the folder a run.
     write_json(folder.config, settings.model_dump(mode="json", exclude={"output"}))
+
+
+def _choose_passes(
+    settings: TrainSettings,
+    rows: list[TokenRow],
+    compute: Compute,
+    state: dict[str, Any],
+    on_note: Callable[[str], None],
+) -> PassPlan:
+    """How the passes are cut: as the resumed run left it, else as memory allows."""
+    from theobot.model.memory import PassPlan
+    from theobot.training.forecast import choose_passes
+
+    if "passes" in state:
+        first = PassPlan(**state["passes"])
+        return first._replace(pass_tokens=state.get("pass_tokens", first.pass_tokens))
+    return choose_passes(settings, rows, compute, on_note)
 
 
 def _build_trainer(
@@ -241,84 +174,118 @@ def _build_trainer(
     base: PreTrainedModel,
     rows: list[TokenRow],
     dev_rows: list[TokenRow],
-    state: dict[str, Any],
+    passes: PassPlan,
     on_note: Callable[[str], None],
+    *,
+    varlen: bool,
 ) -> PackedTrainer:
-    from peft import LoraConfig, get_peft_model
     from transformers import set_seed
 
-    from theobot.training.attention import SEGMENTED
-    from theobot.training.head import install_flat_forward
+    from theobot.training.budget import automatic_most
+    from theobot.training.build import prepare_model
+    from theobot.training.lora import loraplus
     from theobot.training.trainer import PackedTrainer
 
     settings = plan.settings
     # Before the adapter is made: its first values come from this seed.
     set_seed(settings.seed)
-    base.set_attn_implementation(SEGMENTED)
-    base.config.use_cache = False
-    install_flat_forward(base)
-    lora = settings.lora
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=lora.peft_target_modules,
-        task_type="CAUSAL_LM",
+    model = prepare_model(
+        base,
+        settings,
+        plan.folder,
+        every_n_layers=passes.every_n_layers,
+        varlen=varlen,
     )
-    try:
-        model = get_peft_model(base, config)
-    except ValueError as error:
-        raise SettingsError(f"lora.target_modules = {lora.target_modules}: {error}") from None
-    return PackedTrainer(
+    trainer = PackedTrainer(
         model,
         settings,
         plan.folder,
         rows,
         dev_rows,
-        pass_tokens=state.get("pass_tokens", settings.training.pass_tokens),
+        pass_tokens=passes.pass_tokens,
+        most_tokens=None if plan.resume else automatic_most(settings, rows, model.device),
         on_note=on_note,
     )
+    trainer.optimizer_cls_and_kwargs = loraplus(settings)
+    return trainer
 
 
 def _add_callbacks(
     trainer: PackedTrainer,
     folder: RunFolder,
     stop: threading.Event,
+    patience: int,
     on_report: Callable[[StepReport], None],
 ) -> None:
     from theobot.training.metrics import MetricsCallback
-    from theobot.training.stopping import StopCallback
+    from theobot.training.stopping import EarlyStopCallback, StopCallback
 
     tokens_seen = lambda: trainer.tokens_seen  # noqa: E731
-    trainer.add_callback(MetricsCallback(folder.metrics, tokens_seen, on_report))
-    trainer.add_callback(StopCallback(stop))
+    if ranks.is_first():
+        trainer.add_callback(MetricsCallback(folder.metrics, tokens_seen, on_report))
+    trainer.stop_asked = stop
+    trainer.add_callback(StopCallback(trainer.stop_agreed))
+    if patience:
+        trainer.add_callback(EarlyStopCallback(patience))
 
 
 def _run(trainer: PackedTrainer, plan: TrainPlan, on_note: Callable[[str], None]) -> None:
-    from theobot.training.trainer import complete_checkpoints
+    from theobot.training.checkpoints import complete_checkpoints
 
     found = complete_checkpoints(plan.folder.checkpoints) if plan.resume else []
-    if plan.resume:
+    if any(other != found for other in ranks.gathered(found)):
+        raise RunError(
+            f"{plan.folder.path}: not all processes see the same checkpoints there. To resume, "
+            "the run folder must lie on a disk that all machines share."
+        )
+    if plan.resume and ranks.is_first():
         where = f"from {found[-1].name}" if found else "from the start: no checkpoint was complete"
         on_note(f"Going on {where}.")
         plan.folder.update_state(status="running")
+    if found and _had_stopped_early(trainer, plan, found[-1]):
+        return
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
 
 
-def _result(
-    trainer: PackedTrainer, folder: RunFolder, stopped: bool, seconds: float
-) -> TrainResult:
+def _had_stopped_early(trainer: PackedTrainer, plan: TrainPlan, checkpoint: Path) -> bool:
+    """Whether the run was killed after its last step, early as that was; then takes that state."""
+    from transformers import TrainerState
+    from transformers.trainer import TRAINER_STATE_NAME
+
+    from theobot.training.stopping import early_stop_reason
+
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    if not early_stop_reason(state, plan.settings.training.early_stopping_patience):
+        return False
+    trainer.state = state
+    _adapter_model(trainer).load_adapter(str(checkpoint), "default")
+    return True
+
+
+def _adapter_model(trainer: PackedTrainer) -> PeftModel:
+    from peft import PeftModel
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    assert isinstance(model, PeftModel)
+    return model
+
+
+def _result(trainer: PackedTrainer, plan: TrainPlan, stopped: bool, seconds: float) -> TrainResult:
+    from theobot.training.stopping import early_stop_reason
+
     state = trainer.state
+    early = early_stop_reason(state, plan.settings.training.early_stopping_patience)
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     return TrainResult(
-        folder=folder,
+        folder=plan.folder,
         steps=state.global_step,
         total_steps=state.max_steps,
         final_loss=losses[-1] if losses else math.nan,
         best_dev_loss=state.best_metric,
         best_step=state.best_global_step if trainer.dev_rows else None,
         seconds=seconds,
-        interrupted=stopped and state.global_step < state.max_steps,
+        interrupted=stopped and not early and state.global_step < state.max_steps,
+        stopped_early=early,
     )
 
 
@@ -333,6 +300,7 @@ def _finish(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> Non
         "best_dev_loss": result.best_dev_loss,
         "best_step": result.best_step,
         "pass_tokens": trainer.pass_tokens,
+        "stopped_early": result.stopped_early,
     }
     if result.interrupted:
         folder.update_state(status="interrupted", **figures)
@@ -345,24 +313,20 @@ def _finish(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> Non
 def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> None:
     import shutil
 
-    from peft import PeftModel
-
     from theobot.model.adapter import NOTES
     from theobot.training.card import adapter_card
-    from theobot.training.trainer import as_write_errors, publish
+    from theobot.training.checkpoints import publish
+    from theobot.training.lora import save_plain
 
     folder, settings = plan.folder, plan.settings
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    assert isinstance(model, PeftModel)
+    model = _adapter_model(trainer)
     if result.best_step and result.best_step != result.steps:
         model.load_adapter(str(folder.checkpoints / f"checkpoint-{result.best_step}"), "default")
     staging = folder.path / ".adapter.writing"
     shutil.rmtree(staging, ignore_errors=True)
     # PEFT has put the folder here that the base was loaded from; "nano" must not become a path.
     model.peft_config["default"].base_model_name_or_path = settings.model
-    with as_write_errors(folder.path):
-        # False: otherwise PEFT asks the Hub whether the vocabulary was changed. It is frozen.
-        model.save_pretrained(str(staging), save_embedding_layers=False)
+    save_plain(model, folder, staging)
     notes = {
         "prompt_format": settings.tokens.prompt_format,
         "loss_on": settings.tokens.loss_on,
@@ -373,53 +337,3 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
     card = adapter_card(settings, read_json(folder.dataset), result._asdict())
     write_text(staging / "README.md", card)
     publish(staging, folder.adapter)
-
-
-@contextlib.contextmanager
-def _recorded_failure(folder: RunFolder) -> Iterator[None]:
-    """Note in state.json why a run ended early, and tell a full disk in a sentence."""
-    try:
-        yield
-    except BaseException as error:
-        problem = _write_failure(folder, error)
-        reason = problem or f"{type(error).__name__}: {error}"
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        # The disk may be full; the first failure is the one to tell.
-        with contextlib.suppress(TheobotError):
-            folder.update_state(status=status, reason=reason)
-        if problem:
-            raise RunError(problem) from error
-        raise
-
-
-def _write_failure(folder: RunFolder, error: BaseException) -> str | None:
-    """A sentence when an error means that nothing more can be written, else None."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return None
-    return (
-        f"{write_problem(folder.path, error)} Go on with "
-        f"`theobot train --output {folder.path} --resume`."
-    )
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theobot.data.batches import flatten, pack
+from theobot.data.batches import flatten, pack, share_out
 from theobot.data.tokens import TokenRow
 
 
@@ -31,3 +31,17 @@ def test_flattened_rows_predict_their_own_next_tokens_only():
     assert flat.segments == [4, 3]
     assert flat.scored.tolist() == [1, 2, 4, 5]
     assert flat.targets.tolist() == [7, 8, 10, 11]
+
+
+@given(st.lists(st.integers(1, 200), max_size=40), st.integers(1, 9))
+def test_sharing_out_keeps_each_row_once_and_in_order(lengths, ranks):
+    shares = share_out(lengths, ranks)
+    assert len(shares) == ranks
+    assert sorted(index for share in shares for index in share) == list(range(len(lengths)))
+    assert all(share == sorted(share) for share in shares)
+
+
+@given(st.lists(st.integers(1, 200), max_size=40), st.integers(1, 9))
+def test_ranks_differ_by_no_more_tokens_than_one_row_has(lengths, ranks):
+    sums = [sum(lengths[index] for index in share) for share in share_out(lengths, ranks)]
+    assert max(sums) - min(sums) <= max(lengths, default=0)

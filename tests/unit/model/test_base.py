@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from theobot.errors import ModelError
-from theobot.model.base import load_base, load_tokenizer, resolve_model
+from theobot.errors import ModelError, SettingsError
+from theobot.model.base import four_bit_config, load_base, load_tokenizer, resolve_model
 from theobot.model.device import Compute
 
 CPU = Compute(torch.device("cpu"), torch.float32, "a test")
@@ -26,6 +26,39 @@ def test_a_local_folder_loads_in_the_asked_number_format(folder):
         assert model.dtype == dtype
         assert not model.training
         assert tokenizer.eos_token == "<|im_end|>"
+
+
+def test_in_4_bits_all_but_linear_layers_stay_and_gradients_survive_a_dev_loss(folder):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    bf16 = CPU._replace(dtype=torch.bfloat16)
+    model, _ = load_base(str(folder), bf16, load_in_4bit=True)
+    kinds = {type(part) for name, part in model.named_modules() if name.endswith("_proj")}
+    assert kinds == {bitsandbytes.nn.Linear4bit}
+    assert type(model.get_output_embeddings()) is torch.nn.Linear
+    rest = [p for name, p in model.named_parameters() if not name.endswith("_proj.weight")]
+    assert {parameter.dtype for parameter in rest} == {torch.bfloat16}
+
+    exact, _ = load_base(str(folder), bf16)
+    ids, x = torch.arange(20).unsqueeze(0), torch.randn(5, 64, dtype=torch.bfloat16)
+    rounded, right = (part.model.layers[1].mlp.down_proj(x) for part in (model, exact))
+    assert 0.02 < (rounded - right).norm() / right.norm() < 0.2
+
+    def gradient() -> torch.Tensor:
+        vectors = model.get_input_embeddings()(ids).detach().requires_grad_()
+        model.train()(inputs_embeds=vectors).logits.sum().backward()
+        assert vectors.grad is not None
+        return vectors.grad
+
+    before = gradient()
+    with torch.no_grad():
+        model.eval()(ids)
+    assert torch.equal(gradient(), before)
+
+
+def test_4_bits_that_fail_on_a_device_are_refused_with_the_reason():
+    pytest.importorskip("bitsandbytes")
+    with pytest.raises(SettingsError, match=r"load_in_4bit = true.*does not work on meta"):
+        four_bit_config(CPU._replace(device=torch.device("meta")))
 
 
 def test_nano_and_hub_ids_resolve():

@@ -1,0 +1,76 @@
+"""What ends a run early: Ctrl-C, a signal, a full disk, an error. Nothing of it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+from theobot.errors import RunError, TheobotError
+from theobot.run_folder import RunFolder, write_problem
+from theobot.training import ranks
+
+_SAME_SIGNAL = 5.0
+"""Seconds in which a launcher's signal is that of the person, sent on."""
+
+
+@contextlib.contextmanager
+def recorded_failure(folder: RunFolder) -> Iterator[None]:
+    """Note in state.json why a run ended early, and tell a full disk in a sentence."""
+    try:
+        yield
+    except BaseException as error:
+        problem = _write_failure(folder, error)
+        reason = problem or f"{type(error).__name__}: {error}"
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        # The disk may be full; the first failure is the one to tell.
+        with contextlib.suppress(TheobotError):
+            if ranks.is_first():
+                folder.update_state(status=status, reason=reason)
+        if problem:
+            raise RunError(problem) from error
+        raise
+
+
+def _write_failure(folder: RunFolder, error: BaseException) -> str | None:
+    """A sentence when an error means that nothing more can be written, else None."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    return (
+        f"{write_problem(folder.path, error)} Go on with "
+        f"`theobot train --output {folder.path} --resume`."
+    )
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once.
+
+    With several processes a terminal sends Ctrl-C to each of them, and their launcher sends it on:
+    that is one and the same.
+    """
+    stop = threading.Event()
+    again_from = math.inf
+
+    def on_signal(number: int, frame: object) -> None:
+        nonlocal again_from
+        if time.monotonic() >= again_from:
+            raise KeyboardInterrupt
+        if not stop.is_set():
+            again_from = time.monotonic() + (_SAME_SIGNAL if ranks.world_size() > 1 else 0)
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
