@@ -22,7 +22,7 @@ help:
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write docs/cli.md from the command line itself"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
-	@echo "make gpu-check   the tests that need a GPU"
+	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
 	@echo "make wheel   dist/theobot-*.whl"
 
 setup: $(STAMP)
@@ -63,8 +63,10 @@ $(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
 	    --requirement benchmarks/requirements.txt
 	touch $@
 
-gpu-check: $(STAMP)
-	$(BIN)/pytest -m gpu tests/gpu
+# Offline, or without make: python benchmarks/gpu_check.py --output FOLDER
+gpu-check: $(PEERS)/.set-up
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/gpu_check.py --output benchmarks/results/gpu \
+	    $(OPTIONS)
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation

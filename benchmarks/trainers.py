@@ -27,6 +27,7 @@ from transformers import (
 from theobot.config import TrainSettings
 from theobot.data.tokens import TokenRow
 from theobot.model.base import load_tokenizer
+from theobot.model.device import keep_freed_memory, set_malloc_limits
 from theobot.run_folder import RunFolder
 from theobot.training.attention import SEGMENTED
 from theobot.training.fused import fuse
@@ -192,6 +193,8 @@ def theobot(model: Any, bf16: bool, folder: Path, pass_tokens: int) -> Build:
     settings = TrainSettings.model_validate({"training": {"bf16": bf16, "num_train_epochs": 1}})
 
     def build(rows: list[TokenRow]) -> Trainer:
+        if model.device.type == "cpu":
+            keep_freed_memory()
         trainer = PackedTrainer(
             model, settings, RunFolder(folder), rows, [], pass_tokens=pass_tokens, on_note=note
         )
@@ -199,6 +202,11 @@ def theobot(model: Any, bf16: bool, folder: Path, pass_tokens: int) -> Build:
         return trainer
 
     return build
+
+
+def usual_malloc() -> None:
+    """For others: as glibc leaves its limits by itself after large blocks were freed."""
+    set_malloc_limits(mmap_from=32 * 2**20, trim_from=64 * 2**20)
 
 
 def _arguments(rows: list[TokenRow], batch: int, bf16: bool, folder: Path) -> dict[str, Any]:
@@ -242,6 +250,7 @@ def plain_trainer(
         }
 
     def build(rows: list[TokenRow]) -> Trainer:
+        usual_malloc()
         items = [{"input_ids": row.input_ids, "labels": labels_of(row)} for row in rows]
         args = TrainingArguments(
             **_arguments(rows, 1, bf16, folder),
@@ -280,6 +289,7 @@ def trl(model: Any, bf16: bool, folder: Path, *, batch: int, padding_free: bool)
     tokenizer = load_tokenizer("nano")  # It wants one, for the padding id alone.
 
     def build(rows: list[TokenRow]) -> Trainer:
+        usual_malloc()
         items = [
             {
                 "input_ids": row.input_ids,

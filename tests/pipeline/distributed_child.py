@@ -31,6 +31,7 @@ from theobot.run_folder import RunFolder
 from theobot.training import ranks
 from theobot.training.attention import SEGMENTED
 from theobot.training.checkpoints import gather_adapter, whole
+from theobot.training.fused import fuse
 from theobot.training.head import install_flat_forward
 from theobot.training.lora import add_adapter
 from theobot.training.plan import plan_training
@@ -97,6 +98,7 @@ def tuned(dtype: str, head: str) -> Any:
     install_flat_forward(base)
     torch.manual_seed(3)
     model = add_adapter(base, LoraSettings(r=4), RunFolder(folder / "none"))
+    fuse(model)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)

@@ -101,3 +101,29 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
         count = torch.cuda.device_count()
         raise SettingsError(f"device {device!r}: this machine has {count} GPU(s), from cuda:0 on.")
     return chosen, "as asked"
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep large freed blocks for the next pass instead of giving them back to Linux.
+
+    Each block that is given back is cleared again, page by page, when it is next used: some 6 % of
+    a training step on a CPU. Nothing happens where the C library is another.
+
+    Returns:
+        Whether it took effect.
+    """
+    return set_malloc_limits(mmap_from=2**30, trim_from=2**31 - 1)
+
+
+def set_malloc_limits(*, mmap_from: int, trim_from: int) -> bool:
+    """Bytes from which glibc maps a block by itself, and from which it gives free memory back."""
+    import ctypes
+    import sys
+
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    mmap_threshold, trim_threshold = -3, -1  # as in glibc's malloc.h
+    return bool(mallopt(mmap_threshold, mmap_from)) and bool(mallopt(trim_threshold, trim_from))

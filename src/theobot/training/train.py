@@ -90,6 +90,7 @@ def _train(
     from theobot.data.tokens import tokenize_rows
     from theobot.model.backends import settle_backends
     from theobot.model.base import load_base, load_tokenizer
+    from theobot.model.device import keep_freed_memory
     from theobot.training.checkpoints import gather_adapter
     from theobot.training.layers import refuse_without_compiler
 
@@ -97,6 +98,8 @@ def _train(
     state = ranks.from_first(folder.read_state() if plan.resume else {})
     if "threads" in state:
         torch.set_num_threads(state["threads"])
+    if compute.device.type == "cpu":
+        keep_freed_memory()
     with ranks.together():
         if settings.training.torch_compile:
             refuse_without_compiler(compute.device)

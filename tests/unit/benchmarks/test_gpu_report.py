@@ -118,7 +118,7 @@ def test_adapters_are_compared_by_what_was_learned(nano, tmp_path):
         save_file(tensors, tmp_path / name / "adapter_model.safetensors")
     found = nano["compare"](tmp_path / "apart", tmp_path / "right")
     assert found["adapters_apart"] == pytest.approx(0.005, rel=1e-3)
-    with pytest.raises(RuntimeError, match="the adapters differ by 0.2 of 4"):
+    with pytest.raises(RuntimeError, match=r"the adapters differ by 0.2 of 4"):
         nano["compare"](tmp_path / "other", tmp_path / "right")
 
 

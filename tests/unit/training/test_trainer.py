@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
 
 from theobot.config import TokenSettings, TrainSettings
 from theobot.data.batches import flatten, pack
@@ -17,6 +19,7 @@ from theobot.data.tokens import TokenRow, tokenize_rows
 from theobot.errors import ModelError
 from theobot.run_folder import RunFolder
 from theobot.training.attention import SEGMENTED, lay_out
+from theobot.training.fused import fuse
 from theobot.training.head import install_flat_forward
 from theobot.training.trainer import PackedTrainer, collate
 
@@ -63,6 +66,7 @@ def packed_step(model, rows: list[TokenRow], budget: int, folder: Path, **kwargs
     base = model.get_base_model()
     base.set_attn_implementation(SEGMENTED)
     install_flat_forward(base)
+    fuse(model)
     settings = TrainSettings.model_validate({"training": {"bf16": False}})
     trainer = PackedTrainer(
         model, settings, RunFolder(folder), rows, [], pass_tokens=budget, on_note=print, **kwargs
@@ -159,6 +163,7 @@ def test_dev_loss_is_weighted_by_tokens(tiny_model, rows, tmp_path):
     base = model.get_base_model()
     base.set_attn_implementation(SEGMENTED)
     install_flat_forward(base)
+    fuse(model)
     settings = TrainSettings.model_validate({"training": {"bf16": False}})
     trainer = PackedTrainer(
         model, settings, RunFolder(tmp_path), rows, rows, pass_tokens=90, on_note=print
@@ -183,6 +188,7 @@ def a_run(base_folder: Path, rows: list[TokenRow], folder: Path, *, budget: int 
     base = model.get_base_model()
     base.set_attn_implementation(SEGMENTED)
     install_flat_forward(base)
+    fuse(model)
     training = {"bf16": False, "num_train_epochs": 2, "gradient_accumulation_steps": 8}
     notes: list[str] = []
     trainer = PackedTrainer(
@@ -195,6 +201,62 @@ def a_run(base_folder: Path, rows: list[TokenRow], folder: Path, *, budget: int 
         on_note=notes.append,
     )
     return trainer, notes
+
+
+class PlainTrainer(Trainer):
+    """transformers' own, one unpadded row at a time, in the order given."""
+
+    def _get_train_sampler(self, dataset=None):
+        return SequentialSampler(dataset if dataset is not None else self.train_dataset)
+
+
+def test_the_loss_curve_is_that_of_the_plain_trainer(tiny_base_folder, rows, tmp_path):
+    """30 steps of 16 rows in the same order: fused and packed, or one row at a time by itself."""
+    from transformers import AutoModelForCausalLM
+
+    schedule = {"gradient_accumulation_steps": 16, "num_train_epochs": 15, "learning_rate": 2e-3}
+    rows = (rows * 2)[:32]
+    ours, _ = a_run(tiny_base_folder, rows, tmp_path, budget=200, **schedule)
+    order = [index for step in ours._steps() for index in step]
+    items = [
+        {
+            "input_ids": rows[index].input_ids,
+            "labels": [-100] * rows[index].learned_from
+            + rows[index].input_ids[rows[index].learned_from :],
+        }
+        for index in order
+    ]
+    plain = PlainTrainer(
+        model=with_adapter(AutoModelForCausalLM.from_pretrained(tiny_base_folder, dtype="float32")),
+        args=TrainingArguments(
+            output_dir=str(tmp_path / "plain"),
+            per_device_train_batch_size=1,
+            gradient_accumulation_steps=16,
+            num_train_epochs=1,
+            learning_rate=2e-3,
+            lr_scheduler_type="cosine",
+            warmup_steps=0.03,
+            weight_decay=0.0,
+            optim="adamw_torch",
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            remove_unused_columns=False,
+        ),
+        train_dataset=items,
+        data_collator=lambda batch: {
+            name: torch.tensor([batch[0][name]]) for name in ("input_ids", "labels")
+        },
+    )
+    curves = []
+    for trainer in (ours, plain):
+        trainer.train()
+        curves.append([line["loss"] for line in trainer.state.log_history if "loss" in line])
+    assert len(curves[0]) == len(curves[1]) == 30
+    assert curves[0][-1] < 0.9 * curves[0][0], "something was learned"
+    assert max(abs(a - b) for a, b in zip(*curves, strict=True)) < 1e-4
 
 
 def first_layer(trainer: PackedTrainer) -> torch.nn.Module:
