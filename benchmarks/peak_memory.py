@@ -104,8 +104,9 @@ def _live_storages() -> Iterator[torch.UntypedStorage]:
 
 def _live_tensors() -> Iterator[torch.Tensor]:
     for thing in gc.get_objects():
-        # Not isinstance: it wakes up lazy modules and proxies.
-        if issubclass(type(thing), torch.Tensor):
+        # Not isinstance: it wakes up lazy modules and proxies. Other kinds of tensor (torch.compile
+        # leaves fake ones behind) have no memory of their own.
+        if type(thing) in (torch.Tensor, torch.nn.Parameter):
             yield thing
             if thing.is_leaf and thing.grad is not None:
                 yield thing.grad

@@ -2,8 +2,9 @@
 
     python benchmarks/scaling.py        # a few minutes on two cores
 
-Trains a very small random model for one epoch on 200, 2,000 and 20,000 rows through the command
-line, and gives the time for each example (from the first step's end to the last one's). Then
+Trains a very small random model on 200, 2,000 and 20,000 rows through the command line (the 200 ten
+times over, for as many steps as the 2,000 need), and gives the time for each example, from the
+first step's end to the last one's. Then
 starts nano on 20,000 rows and measures from the command to the end of the first optimiser step.
 """
 
@@ -56,18 +57,18 @@ def write_tiny_model(folder: Path) -> Path:
     return folder
 
 
-def command(model: str, rows: Path, run: Path) -> list[str]:
-    """One epoch of `theobot train`, without checkpoints before its end."""
+def command(model: str, rows: Path, run: Path, epochs: int = 1) -> list[str]:
+    """`theobot train` without checkpoints before its end."""
     return [
         *(sys.executable, "-m", "theobot", "train", "--model", model, "--data", str(rows)),
-        *("--output", str(run), "--device", "cpu", "--training.num-train-epochs", "1"),
-        *("--training.no-bf16", "--training.pass-tokens", "2048"),
+        *("--output", str(run), "--device", "cpu", "--training.num-train-epochs", str(epochs)),
+        *("--training.no-bf16", "--training.save-steps", "1000000"),
     ]
 
 
-def seconds_per_example(model: Path, rows: Path, run: Path) -> float:
+def seconds_per_example(model: Path, rows: Path, run: Path, epochs: int) -> float:
     """From the first step's end to the last one's, over the examples between."""
-    subprocess.run(command(str(model), rows, run), check=True, capture_output=True)
+    subprocess.run(command(str(model), rows, run, epochs), check=True, capture_output=True)
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     steps = [json.loads(line) for line in lines]
     first, last = steps[0], steps[-1]
@@ -106,7 +107,8 @@ def main() -> int:
         for turn in range(options.rounds):
             for count, times in found.items():
                 rows = write_rows(count, folder / f"{count}.jsonl")
-                times.append(seconds_per_example(model, rows, folder / f"run-{count}-{turn}"))
+                run = folder / f"run-{count}-{turn}"
+                times.append(seconds_per_example(model, rows, run, max(1, 2_000 // count)))
             starts.append(seconds_to_first_step(folder / "20000.jsonl", folder / f"nano-{turn}"))
     middle = {count: sorted(times)[len(times) // 2] for count, times in found.items()}
     out.write("| rows | ms for each example |\n|---|---|\n")

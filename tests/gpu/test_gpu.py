@@ -10,7 +10,7 @@ from theobot.data.batches import flatten
 from theobot.data.examples import read_examples
 from theobot.data.tokens import tokenize_rows
 from theobot.model.device import choose_compute
-from theobot.training.attention import SEGMENTED
+from theobot.training.attention import SEGMENTED, lay_out
 from theobot.training.head import install_flat_forward
 
 pytestmark = [
@@ -41,7 +41,7 @@ def test_rows_do_not_see_each_other_in_bfloat16(tiny_model, tiny_tokenizer, rows
             input_ids=flat.input_ids,
             position_ids=flat.position_ids,
             use_cache=False,
-            segments=flat.segments,
+            layout=lay_out(flat.segments, flat.input_ids.device),
         ).last_hidden_state[0]
 
     other = rows[1]._replace(input_ids=[7] * len(rows[1].input_ids))

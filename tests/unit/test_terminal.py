@@ -21,6 +21,7 @@ def report(step: int, **changes: object) -> StepReport:
         "learning_rate": 1e-4,
         "tokens_per_second": 1234.5,
         "memory_gib": 1.25,
+        "seconds": 1.0,
         "seconds_left": 65.0,
     }
     return StepReport(**{**values, **changes})

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from theobot.model.backends import varlen_attention
 from theobot.model.memory import SHORT_ROW
 
 SEGMENTED = "theobot_segments"
@@ -229,25 +230,9 @@ def _stretches(layout: Layout) -> Iterator[tuple[int, int, Block | None]]:
 
 
 def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    bounds = layout.bounds
-    assert bounds is not None, "only called with bounds"
-    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-    found = varlen_attn(
-        q,
-        k,
-        v,
-        bounds,
-        bounds,
-        layout.longest,
-        layout.longest,
-        scale=scale,
-        window_size=(-1, 0),
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
-    assert isinstance(found, Tensor), "no log-sum-exp was asked for"
-    return found.unsqueeze(0)
+    assert layout.bounds is not None, "only called with bounds"
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+    return varlen_attention(q, k, v, layout.bounds, layout.longest, scale).unsqueeze(0)
 
 
 AttentionInterface.register(SEGMENTED, segmented_attention)

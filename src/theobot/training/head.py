@@ -23,7 +23,8 @@ from theobot.model.memory import tile_width
 from theobot.training.attention import lay_out
 
 PLAIN_HEADS = frozenset({"qwen2", "qwen3", "llama", "mistral"})
-"""Model types whose logits are exactly lm_head(hidden): no soft cap, scale or bias of their own."""
+"""Model types whose layers are attention and MLP one after the other, and whose logits are exactly
+lm_head(hidden): no soft cap, scale or bias of their own."""
 
 
 class FrozenHeadCrossEntropy(torch.autograd.Function):
@@ -121,16 +122,45 @@ def _is_plain(head: torch.nn.Module) -> bool:
     return kind is torch.nn.Linear
 
 
-def _forward_flat(model: PreTrainedModel, flat: FlatPass, varlen: bool) -> CausalLMOutputWithPast:
+def _forward_flat(
+    model: PreTrainedModel, flat: FlatPass, *, varlen: bool, trimmed: bool
+) -> CausalLMOutputWithPast:
     hidden = model.get_decoder()(
         input_ids=flat.input_ids,
         position_ids=flat.position_ids,
         use_cache=False,
         layout=lay_out(flat.segments, flat.input_ids.device, varlen=varlen),
-    ).last_hidden_state
-    return CausalLMOutputWithPast(
-        loss=summed_loss(model, hidden[0, flat.scored], flat.targets), logits=None
-    )
+        scored=flat.scored,
+    ).last_hidden_state[0]
+    scored = hidden if trimmed else hidden[flat.scored]
+    return CausalLMOutputWithPast(loss=summed_loss(model, scored, flat.targets), logits=None)
+
+
+def _trim_last_layer(model: PreTrainedModel) -> bool:
+    """Let the last layer's MLP see scored positions alone: nobody reads what others give there.
+
+    Returns:
+        Whether the layer has the plain form that this needs.
+    """
+    last = model.get_decoder().layers[-1]
+    parts = {name for name, _ in last.named_children()}
+    if parts != {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}:
+        return False
+    kind = type(last)
+
+    def forward(
+        self: Any, hidden_states: torch.Tensor, *, scored: torch.Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        if scored is None:
+            return kind.forward(self, hidden_states, **kwargs)
+        attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+        hidden = (hidden_states + attended).index_select(1, scored)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+    # A class of its own, since transformers wraps checkpointing around a class's forward. The name
+    # stays, by which FSDP finds the layers.
+    last.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    return True
 
 
 def install_flat_forward(model: PreTrainedModel, *, varlen: bool = False) -> None:
@@ -144,11 +174,12 @@ def install_flat_forward(model: PreTrainedModel, *, varlen: bool = False) -> Non
         varlen: see `lay_out`.
     """
     original = model.forward
+    trimmed = model.config.model_type in PLAIN_HEADS and _trim_last_layer(model)
 
     def forward(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
         flat = kwargs.get("flat")
         if flat is not None:
-            return _forward_flat(self, flat, varlen)
+            return _forward_flat(self, flat, varlen=varlen, trimmed=trimmed)
         return original(*args, **kwargs)
 
     model.forward = types.MethodType(forward, model)

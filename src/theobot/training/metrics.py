@@ -18,7 +18,7 @@ class StepReport(NamedTuple):
 
     `loss` is the step's mean cross-entropy per scored token in nats, `dev_loss` the same over the
     dev rows where it was just measured. `memory_gib` is the peak of the device, or the resident
-    size of the process on a CPU.
+    size of the process on a CPU. `seconds` counts from the start of this process's training.
     """
 
     step: int
@@ -29,6 +29,7 @@ class StepReport(NamedTuple):
     learning_rate: float | None
     tokens_per_second: float
     memory_gib: float
+    seconds: float
     seconds_left: float
 
 
@@ -95,6 +96,7 @@ class MetricsCallback(TrainerCallback):
             learning_rate=logs.get("learning_rate"),
             tokens_per_second=round(speed, 1),
             memory_gib=round(memory_gib(), 3),
+            seconds=round(now - self._started, 3),
             seconds_left=left,
         )
 

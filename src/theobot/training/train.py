@@ -6,6 +6,8 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,8 +93,6 @@ def _train(
     from theobot.model.backends import settle_backends
     from theobot.model.base import load_base, load_tokenizer
     from theobot.model.device import keep_freed_memory
-    from theobot.training.checkpoints import gather_adapter
-    from theobot.training.layers import refuse_without_compiler
 
     settings, folder = plan.settings, plan.folder
     state = ranks.from_first(folder.read_state() if plan.resume else {})
@@ -102,10 +102,16 @@ def _train(
         keep_freed_memory()
     with ranks.together():
         if settings.training.torch_compile:
+            from theobot.training.layers import refuse_without_compiler
+
             refuse_without_compiler(compute.device)
         tokenizer = load_tokenizer(settings.model)
-        rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
-        dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
+        # The tokenizer works outside Python, so that the trainer's thousand modules load meanwhile.
+        with ThreadPoolExecutor(1) as aside:
+            loaded = aside.submit(import_module, "theobot.training.trainer")
+            rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
+            dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
+            loaded.result()
         backends = settle_backends(compute, settings.model)
         for note in backends.notes:
             on_note(note)
@@ -128,6 +134,8 @@ def _train(
         patience = settings.training.early_stopping_patience
         _add_callbacks(trainer, folder, stop, patience, on_report)
         _run(trainer, plan, on_note)
+        from theobot.training.checkpoints import gather_adapter
+
         gather_adapter(trainer.model_wrapped)
         stopped = trainer.stop_agreed.is_set()
         result = _result(trainer, plan, stopped, time.monotonic() - started)

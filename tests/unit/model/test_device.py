@@ -51,7 +51,7 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
+for _ in range(10):
     torch.ones(16 << 20)
 before = faults()
 for _ in range(5):
