@@ -64,6 +64,8 @@ app = App(
 )
 data = App(name="data", help="Check training data, and see what the model will see.")
 app.command(data)
+scripture = App(name="scripture", help="Check references to scripture in free text.")
+app.command(scripture)
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -149,6 +151,33 @@ def check(*files: str, json: Flag = False) -> int:
 
 
 @data.command
+def fix(
+    source: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["-o", "--output"])],
+    report: Path | None = None,
+) -> int:
+    """Mend a broken data file into valid JSONL. 0 every line recovered, 1 some not.
+
+    What cannot be read for sure is kept in OUTPUT.rejected, never closed by guessing.
+
+    Args:
+        source: JSONL, JSON or CSV in any usual encoding; also chat, Alpaca, question and answer.
+        output: The file to write; must not exist yet.
+        report: A JSON file for the list of repairs, which otherwise is shown.
+    """
+    from theobot.data.repair import repair_file
+
+    shown = ("rejected",) if report else ("rejected", "repaired")
+    result = repair_file(
+        source, output, report, lambda found: terminal.show_outcome(source.name, found, shown)
+    )
+    terminal.show_repair(result)
+    return PROBLEMS if result.rejected else 0
+
+
+@data.command
 def show(
     file: str,
     /,
@@ -175,6 +204,32 @@ def show(
         pieces = [str(tokenizer.decode([token])) for token in row.input_ids]
         terminal.show_token_row(row.where, pieces, row.learned_from)
     return 0
+
+
+@scripture.command(name="check")
+def check_scripture(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json: Flag = False
+) -> int:
+    """Check references to scripture: each with its place, whether it exists, and why not.
+
+    Exit code 1 only when one does not exist; quotations that differ are warnings.
+
+    Args:
+        file: A text file, a JSONL file of rows, or - for what is piped in.
+        json: Write JSON for programs.
+    """
+    from theobot.scripture.check import check_file
+
+    checked = check_file(file)
+    if json:
+        terminal.write_json(checked.as_json())
+    else:
+        if checked.citations:
+            terminal.table(("line", "citation", "status", "why"), checked.rows())
+        for remark in checked.remarks():
+            terminal.line(remark)
+        terminal.facts({name.replace("_", " "): n for name, n in checked.counts().items() if n})
+    return PROBLEMS if checked.counts()["missing"] else 0
 
 
 @app.command

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from theobot.bench.benchmark import BenchResult
     from theobot.bench.interval import Interval
     from theobot.bench.likelihood import LikelihoodComparison
+    from theobot.data.outcomes import Outcome
+    from theobot.data.repair import Repair
     from theobot.generation.chat import Conversation, Event
     from theobot.generation.generator import Answer, Arm
     from theobot.run_folder import RunSummary
@@ -355,6 +357,20 @@ def show_checks(checked: Iterable[Mapping[str, Any]]) -> None:
         for problem in item["problems"]:
             line(f"  {problem}")
         facts(item["summary"], indent=1)
+
+
+def show_outcome(file: str, outcome: Outcome, kinds: Sequence[str]) -> None:
+    """What `data fix` did with one object, where it is of one of these kinds."""
+    if outcome.kind in kinds:
+        line(f"{file}:{outcome.first}: {outcome.reason or '; '.join(outcome.repairs)}")
+
+
+def show_repair(result: Repair) -> None:
+    """How `data fix` went as a whole."""
+    note(", ".join(f"{count} {kind}" for kind, count in result.counts.items()))
+    if result.rejected:
+        note(f"Could not be read for sure; mend by hand: {result.rejected}")
+    note(f"Written: {result.output}")
 
 
 def show_training(result: TrainResult) -> None:

@@ -156,7 +156,7 @@ def _root(error: BaseException) -> str:
 
 def _example(row: dict[str, Any], where: str) -> Example | list[str]:
     if "messages" in row:
-        row = _from_messages(row)
+        row = from_messages(row)
     if isinstance(row.get("problem"), str):
         return [row["problem"]]
     missing = [key for key in ("prompt", "completion") if key not in row]
@@ -194,7 +194,7 @@ def _text_problems(prompt: str, completion: str) -> list[str]:
     return problems
 
 
-def _from_messages(row: dict[str, Any]) -> dict[str, Any]:
+def from_messages(row: dict[str, Any]) -> dict[str, Any]:
     """Turn chat-style `messages` into prompt and completion, or into one `problem`."""
     messages = row["messages"]
     expected = "expected a list of {role, content} that ends with user, assistant"
