@@ -6,7 +6,16 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "peft", "datasets", "accelerate", "matplotlib", "scipy"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "accelerate",
+    "matplotlib",
+    "scipy",
+    "pythonbible",
+}
 
 
 def loaded_by(code: str) -> set[str]:

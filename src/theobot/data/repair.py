@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 from theobot.data.lines import Line, read_lines
 from theobot.data.loose_json import Found, read_objects
 from theobot.data.outcomes import Outcome, finish
-from theobot.data.scanner import FIRST_KEY, FIRST_KEYS
+from theobot.data.scanner import FIRST_KEY, FIRST_KEYS, WRITTEN_AS_TEXT
 from theobot.data.strict_json import read_strict
 from theobot.data.tables import read_header, repair_table
 from theobot.errors import DataError
@@ -33,7 +33,6 @@ _ASKS_AT_START = re.compile(rf"[\s,]*+{_ASKS}")
 _ANSWERS = re.compile(rf"{_QUOTE}(?:completion|output|answer){_QUOTE}\s*+:")
 _STARTS = re.compile(rf"[\s\[,;\]\ufeff]*+\{{[\s{{]*+{FIRST_KEY}")
 _STARTS_WITHOUT_BRACE = re.compile(rf"[\s,]*+{_ASKS}.*\}}[\s,;\]]*\Z")
-_STARTS_AS_TEXT = re.compile(r'[\s\[,]*+"?\{\s*+\\"')
 _MAY_START = re.compile(
     rf"(?P<indent>[ \t]*+)[\[,\s\ufeff]*+\{{\s*+"
     rf"(?:\Z|{_QUOTE}(?!(?:role|content){_QUOTE})[A-Za-z_][\w .-]*+{_QUOTE}\s*+:)"
@@ -248,7 +247,7 @@ class _Objects:
     def _starts(self, line: Line) -> bool:
         """Whether a line begins an object while another is open."""
         text = line.text
-        if line.problem or _STARTS.match(text) or _STARTS_AS_TEXT.match(text):
+        if line.problem or _STARTS.match(text) or WRITTEN_AS_TEXT.match(text):
             return True
         if (
             _ASKS_AT_START.match(text)

@@ -39,7 +39,8 @@ FIRST_KEY = rf"{_QUOTE}(?:{'|'.join(FIRST_KEYS)}){_QUOTE}\s*+:"
 
 _SHAPE = re.compile(rf"{_QUOTE}({'|'.join(FIRST_KEYS)}){_QUOTE}\s*+:")
 _OBJECT_INSIDE = re.compile(rf'\{{\s*+"(?:{"|".join(FIRST_KEYS)})"\s*+:')
-_WRITTEN_AS_TEXT = re.compile(r'[\s\[,]*+"?\{\s*+\\"')
+WRITTEN_AS_TEXT = re.compile(r'[\s\[,]*+"?\{\s*+\\"')
+"""An object that was written as text once more, its quotation marks escaped."""
 _OPENING = re.compile(r"[\s,;\[\]{\ufeff]*+")
 _KEY = re.compile(rf"(?P<gap>{_STRAY}*+){_QUOTE}(?P<key>{_NAME}){_QUOTE}(?P<colon>{_STRAY}*+)")
 _NEXT_KEY = re.compile(
@@ -93,7 +94,7 @@ class Scanner:
         Raises:
             UnsureError: it is cut off, or can be read in two ways.
         """
-        if _WRITTEN_AS_TEXT.match(self.text):
+        if WRITTEN_AS_TEXT.match(self.text):
             return self._written_as_text()
         opening = self.text[: _after(_OPENING, self.text, 0)]
         self.at = len(opening)
