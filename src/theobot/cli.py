@@ -21,7 +21,8 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
 from pydantic import ValidationError
 
-from theobot import __version__, terminal
+from theobot import __version__, terminal, views
+from theobot.cli_data import Flag, data, scripture
 from theobot.config import (
     GenerationSettings,
     TokenSettings,
@@ -30,16 +31,12 @@ from theobot.config import (
     find_recipe,
     load_settings,
 )
-from theobot.errors import SettingsError, TheobotError
+from theobot.errors import BUG, INTERRUPTED, PROBLEMS, SettingsError, TheobotError
 from theobot.model import before_torch
 from theobot.training import ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator, LocalGenerator
-
-BUG = 70
-INTERRUPTED = 130
-PROBLEMS = 1
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
@@ -62,12 +59,8 @@ app = App(
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
 )
-data = App(name="data", help="Check training data, and see what the model will see.")
 app.command(data)
-scripture = App(name="scripture", help="Check references to scripture in free text.")
 app.command(scripture)
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 
 @dataclass(frozen=True)
@@ -119,117 +112,10 @@ def runs(folder: Path = Path("runs"), /, *, json: Flag = False) -> int:
     if json:
         terminal.write_json([run._asdict() for run in found])
     elif found:
-        terminal.show_runs(found)
+        views.show_runs(found)
     else:
         terminal.note(f"No runs in {folder}. `theobot train` or `theobot demo` makes one.")
     return 0
-
-
-@data.command
-def check(*files: str, json: Flag = False) -> int:
-    """Check training data: all problems by file and line, counts and lengths. 0 clean, 1 problems.
-
-    Args:
-        files: JSONL, CSV or Parquet files, or Hub dataset ids.
-        json: Write JSON for programs.
-    """
-    if not files:
-        raise SettingsError("data check: no file given. Type `theobot data check FILE...`.")
-    from theobot.data.dataset import summarise
-    from theobot.data.examples import find_problems
-
-    checked = []
-    for file in files:
-        examples, problems = find_problems(file)
-        summary = summarise(examples) if examples else {}
-        checked.append({"file": file, "problems": problems, "summary": summary})
-    if json:
-        terminal.write_json(checked)
-    else:
-        terminal.show_checks(checked)
-    return 1 if any(item["problems"] for item in checked) else 0
-
-
-@data.command
-def fix(
-    source: Path,
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["-o", "--output"])],
-    report: Path | None = None,
-) -> int:
-    """Mend a broken data file into valid JSONL. 0 every line recovered, 1 some not.
-
-    What cannot be read for sure is kept in OUTPUT.rejected, never closed by guessing.
-
-    Args:
-        source: JSONL, JSON or CSV in any usual encoding; also chat, Alpaca, question and answer.
-        output: The file to write; must not exist yet.
-        report: A JSON file for the list of repairs, which otherwise is shown.
-    """
-    from theobot.data.repair import repair_file
-
-    shown = ("rejected",) if report else ("rejected", "repaired")
-    result = repair_file(
-        source, output, report, lambda found: terminal.show_outcome(source.name, found, shown)
-    )
-    terminal.show_repair(result)
-    return PROBLEMS if result.rejected else 0
-
-
-@data.command
-def show(
-    file: str,
-    /,
-    *,
-    rows: Annotated[int, Parameter(name=["-n", "--rows"])] = 3,
-    model: str = "nano",
-    tokens: TokenSettings = TokenSettings(),
-) -> int:
-    """Show what the model will see of a file's first rows: tokens, and which of them are learned.
-
-    Args:
-        file: A JSONL, CSV or Parquet file, or a Hub dataset id.
-        rows: How many rows to show.
-        model: Whose tokenizer to use: a Hub id, a local folder, or "nano".
-    """
-    from theobot.data.examples import read_examples
-    from theobot.data.tokens import tokenize_rows
-    from theobot.model.base import load_tokenizer
-
-    examples = read_examples(file)[: max(rows, 0)]
-    tokenizer = load_tokenizer(model)
-    terminal.note(f"Tokens of {model}, format {tokens.prompt_format}, learning: {tokens.loss_on}.")
-    for row in tokenize_rows(examples, tokenizer, tokens):
-        pieces = [str(tokenizer.decode([token])) for token in row.input_ids]
-        terminal.show_token_row(row.where, pieces, row.learned_from)
-    return 0
-
-
-@scripture.command(name="check")
-def check_scripture(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json: Flag = False
-) -> int:
-    """Check references to scripture: each with its place, whether it exists, and why not.
-
-    Exit code 1 only when one does not exist; quotations that differ are warnings.
-
-    Args:
-        file: A text file, a JSONL file of rows, or - for what is piped in.
-        json: Write JSON for programs.
-    """
-    from theobot.scripture.check import check_file
-
-    checked = check_file(file)
-    if json:
-        terminal.write_json(checked.as_json())
-    else:
-        if checked.citations:
-            terminal.table(("line", "citation", "status", "why"), checked.rows())
-        for remark in checked.remarks():
-            terminal.line(remark)
-        terminal.facts({name.replace("_", " "): n for name, n in checked.counts().items() if n})
-    return PROBLEMS if checked.counts()["missing"] else 0
 
 
 @app.command
@@ -263,11 +149,11 @@ def train(
         from theobot.training.forecast import forecast
 
         found = forecast(plan.settings, plan.examples, memory)
-        terminal.show_forecast(plan.summary(), found)
+        views.show_forecast(plan.summary(), found)
         return PROBLEMS if found.verdict and not found.verdict.fits else 0
     with terminal.TrainingProgress() as progress:
         result = run_training(plan, on_report=progress.report, on_note=terminal.note)
-    terminal.show_training(result)
+    views.show_training(result)
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -372,7 +258,7 @@ def bench(
             same_prompt=same_prompt,
             on_progress=lambda at: progress.show(at.done, at.total),
         )
-    terminal.show_bench(result)
+    views.show_bench(result)
     return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theobot import terminal
+from theobot import terminal, views
 from theobot.config import GenerationSettings, TrainSettings, find_recipe, load_settings
 from theobot.errors import RunError
 from theobot.run_folder import RunFolder
@@ -129,7 +129,7 @@ def _train(plan: TrainPlan, known: str) -> None:
         result = train(plan, on_report=progress.report, on_note=on_note)
     if result.interrupted:
         raise KeyboardInterrupt
-    terminal.show_training(result)
+    views.show_training(result)
 
 
 def _ask(generator: LocalGenerator) -> None:
@@ -153,9 +153,9 @@ def _benchmark(generator: LocalGenerator, run: RunFolder, limit: int | None) -> 
             limit=limit,
             on_progress=lambda at: progress.show(at.done, at.total),
         )
-    terminal.show_bench(result)
+    views.show_bench(result)
     in_domain = [question for question in result.questions if question.set == "in_domain"]
-    terminal.show_likelihood(compare_likelihood(generator, in_domain))
+    views.show_likelihood(compare_likelihood(generator, in_domain))
 
 
 def _name_files(run: RunFolder) -> None:

@@ -15,6 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+PROBLEMS = 1
+"""Exit code: the thing that was checked has errors."""
+BUG = 70
+"""Exit code: a fault of the program, with its traceback."""
+INTERRUPTED = 130
+"""Exit code: stopped by Ctrl-C or a signal."""
+
 
 class TheobotError(Exception):
     """A person's mistake or a machine's limit, told in full sentences.

@@ -22,17 +22,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from theobot.bench.benchmark import BenchResult
-    from theobot.bench.interval import Interval
-    from theobot.bench.likelihood import LikelihoodComparison
-    from theobot.data.outcomes import Outcome
-    from theobot.data.repair import Repair
     from theobot.generation.chat import Conversation, Event
     from theobot.generation.generator import Answer, Arm
-    from theobot.run_folder import RunSummary
-    from theobot.training.forecast import Forecast
     from theobot.training.metrics import StepReport
-    from theobot.training.train import TrainResult
 
 
 class _Console(Console):
@@ -125,13 +117,22 @@ def facts(values: Mapping[str, object], indent: int = 0) -> None:
             line(f"{'  ' * indent}{name}: {shown}")
 
 
-def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
-    """What `--dry-run` answers: the plan, then memory and time."""
-    facts({**summary, **forecast.facts()})
-    if forecast.seconds is not None:
-        line(f"expected_time: about {duration(forecast.seconds)}")
-    for text in forecast.notes:
-        note(text)
+def show_token_row(where: str, pieces: Sequence[str], learned_from: int) -> None:
+    """One row as the model sees it: tokens between bars, what is learned apart from what is not.
+
+    Args:
+        where: file and line of the row.
+        pieces: text of each token.
+        learned_from: index of the first learned token.
+    """
+    shown = [piece.replace("\\", "\\\\").replace("\n", "\\n") for piece in pieces]
+    heading(f"{where}: {len(pieces)} tokens, {len(pieces) - learned_from} of them learned")
+    for label, part, style in (
+        ("  not learned  ", shown[:learned_from], "dim"),
+        ("  learned      ", shown[learned_from:], "green"),
+    ):
+        if part:
+            _stdout.print(Text(label), Text(_clean("|".join(part)), style=style), sep="")
 
 
 def duration(seconds: float) -> str:
@@ -242,24 +243,6 @@ class TrainingProgress(Progress):
         self.show(report.step, report.total_steps, text, report.seconds_left)
 
 
-def show_token_row(where: str, pieces: Sequence[str], learned_from: int) -> None:
-    """One row as the model sees it: tokens between bars, what is learned apart from what is not.
-
-    Args:
-        where: file and line of the row.
-        pieces: text of each token.
-        learned_from: index of the first learned token.
-    """
-    shown = [piece.replace("\\", "\\\\").replace("\n", "\\n") for piece in pieces]
-    heading(f"{where}: {len(pieces)} tokens, {len(pieces) - learned_from} of them learned")
-    for label, part, style in (
-        ("  not learned  ", shown[:learned_from], "dim"),
-        ("  learned      ", shown[learned_from:], "green"),
-    ):
-        if part:
-            _stdout.print(Text(label), Text(_clean("|".join(part)), style=style), sep="")
-
-
 def show_answer(title: str | None, parts: Iterable[str | Answer]) -> None:
     """Stream an answer to stdout; how it ended is a note where that matters.
 
@@ -328,110 +311,6 @@ def _show_events(events: Iterable[Event]) -> bool:
             if event.answer.stop_reason == "length":
                 note(f"(cut at {event.answer.new_tokens} tokens)")
     return True
-
-
-def show_runs(runs: Iterable[RunSummary]) -> None:
-    """The runs of a folder as a table."""
-    rows = [
-        (
-            run.name,
-            run.status,
-            run.data,
-            run.model,
-            run.steps,
-            "-" if run.best_loss is None else f"{run.best_loss:.4f}",
-            run.verdict,
-            size(run.octets),
-        )
-        for run in runs
-    ]
-    table(("run", "status", "data", "model", "steps", "best loss", "verdict", "size"), rows)
-
-
-def show_checks(checked: Iterable[Mapping[str, Any]]) -> None:
-    """What `data check` found, file by file: problems first, then counts."""
-    for item in checked:
-        count = len(item["problems"])
-        verdict = f"{count} problem{'s' if count != 1 else ''}" if count else "clean"
-        heading(f"{item['file']}: {verdict}")
-        for problem in item["problems"]:
-            line(f"  {problem}")
-        facts(item["summary"], indent=1)
-
-
-def show_outcome(file: str, outcome: Outcome, kinds: Sequence[str]) -> None:
-    """What `data fix` did with one object, where it is of one of these kinds."""
-    if outcome.kind in kinds:
-        line(f"{file}:{outcome.first}: {outcome.reason or '; '.join(outcome.repairs)}")
-
-
-def show_repair(result: Repair) -> None:
-    """How `data fix` went as a whole."""
-    note(", ".join(f"{count} {kind}" for kind, count in result.counts.items()))
-    if result.rejected:
-        note(f"Could not be read for sure; mend by hand: {result.rejected}")
-    note(f"Written: {result.output}")
-
-
-def show_training(result: TrainResult) -> None:
-    """How a run ended and what to type next; the adapter's path is the answer on stdout."""
-    folder = result.folder
-    if result.interrupted:
-        note(
-            f"Interrupted after step {result.steps} of {result.total_steps}; saved. Go on with: "
-            f"theobot train --output {folder.path} --resume"
-        )
-        return
-    best = ""
-    if result.best_dev_loss is not None:
-        best = f", best dev loss {result.best_dev_loss:.4f} (step {result.best_step}, kept)"
-    if result.stopped_early:
-        where = f"step {result.steps} of {result.total_steps}"
-        note(f"Stopped early, at {where}: {result.stopped_early}.")
-    note(
-        f"Trained {result.steps} steps in {duration(result.seconds)}: "
-        f"loss {result.final_loss:.4f}{best}."
-    )
-    note(f'Ask it: theobot ask --run {folder.path} "..."   Loss over time: {folder.loss_svg}')
-    line(str(folder.adapter))
-
-
-def show_bench(result: BenchResult) -> None:
-    """Figures of each set and arm, then the files, the page to open first at the top."""
-    rows = [
-        (
-            figures.set,
-            figures.arm,
-            str(figures.answers),
-            f"{figures.stopped:.0%}",
-            f"{figures.repeats:.0%}",
-            f"{figures.median_words:g}",
-            "-" if figures.overlap is None else f"{figures.overlap:.2f}",
-            "-" if figures.overlap_gain is None else _interval(figures.overlap_gain),
-        )
-        for figures in result.health
-    ]
-    columns = ("set", "model", "answers", "ended", "repeat", "median words", "overlap", "gain")
-    table(columns, rows)
-    note("ended: by an end-of-sequence token; repeat: the same six words twice; overlap: words")
-    note("shared with the question's own reference answer; gain: the same less that with other")
-    note("questions' references, 95 % interval. None of this says whether an answer is right.")
-    for path in (result.side_by_side, *result.files):
-        line(str(path))
-
-
-def show_likelihood(comparison: LikelihoodComparison) -> None:
-    """How likely both find the reference answers, in one sentence."""
-    gap = comparison.difference
-    line(
-        f"Reference answers of {gap.n} held-out questions, in nats per token (lower is better): "
-        f"base {comparison.base_mean:.2f} (in the {comparison.base_format} format, its better "
-        f"one), Theobot {comparison.theobot_mean:.2f}; difference {_interval(gap)}, 95 % interval."
-    )
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
 
 
 def notes_are_seen() -> bool:

@@ -153,10 +153,10 @@ def test_runs_lists_what_is_there(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)[0]["name"] == "first"
 
 
-def test_data_check_is_0_when_clean(rows_file, capsys):
+def test_data_check_is_0_without_errors(rows_file, capsys):
     assert cli.main(["data", "check", str(rows_file)]) == 0
     out = capsys.readouterr().out
-    assert f"{rows_file}: clean" in out
+    assert f"{rows_file}: 20 warnings" in out  # definitions of 6 words
     assert "rows: 20" in out
 
 
@@ -170,7 +170,25 @@ def test_data_check_is_1_with_all_problems_by_line(rows_file, tmp_path, capsys):
     assert cli.main(["data", "check", str(bad), "--json"]) == 1
     checked = json.loads(capsys.readouterr().out)
     assert checked[0]["summary"] == {}
-    assert len(checked[0]["problems"]) == 2
+    assert [one["kind"] for one in checked[0]["findings"]] == ["format", "format"]
+
+
+def test_data_check_takes_the_question_sets_that_rows_must_not_give_away(tmp_path, capsys):
+    for name in ("in_domain", "near_domain", "out_of_domain"):
+        (tmp_path / f"{name}_questions.txt").write_text(f"What is {name}?\n")
+    row = {"prompt": "User: What is near_domain?\nAssistant:", "completion": "It is this."}
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    assert cli.main(["data", "check", str(file)]) == 0
+    assert cli.main(["data", "check", str(file), "--questions", str(tmp_path)]) == 1
+    assert "rows.jsonl:1: error: its question is word for word" in capsys.readouterr().out
+
+
+def test_data_split_writes_two_files_and_names_them(rows_file, tmp_path, capsys):
+    assert cli.main(["data", "split", str(rows_file), "-o", str(tmp_path / "out")]) == 0
+    train, dev = capsys.readouterr().out.splitlines()
+    assert [len(Path(p).read_text().splitlines()) for p in (train, dev)] == [18, 2]
+    assert cli.main(["data", "split", str(rows_file), "-o", str(tmp_path / "out")]) == 2
 
 
 def test_data_show_prints_tokens_and_what_is_learned(rows_file, tiny_base_folder, capsys):

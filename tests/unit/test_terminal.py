@@ -6,9 +6,7 @@ from theobot import terminal
 from theobot.generation.chat import Conversation
 from theobot.generation.generator import Answer
 from theobot.generation.scripted import ScriptedGenerator
-from theobot.run_folder import RunFolder, RunSummary
 from theobot.training.metrics import StepReport
-from theobot.training.train import TrainResult
 
 
 def report(step: int, **changes: object) -> StepReport:
@@ -215,52 +213,6 @@ def test_on_a_terminal_the_chat_asks_with_a_prompt(monkeypatch, capsys):
     assert capsys.readouterr().out == "theobot: yes\n"
 
 
-def test_runs_are_shown_as_a_table(capsys):
-    run = RunSummary("a", "finished", "rows.jsonl, 20 rows", "nano", "4/8", None, "-", 2048)
-    terminal.show_runs([run])
-    head, row = capsys.readouterr().out.splitlines()
-    assert head.startswith("run")
-    assert "2.0 kB" in row
-
-
-def test_checks_are_shown_problems_first(capsys):
-    terminal.show_checks(
-        [
-            {"file": "a", "problems": ["a:1: empty."], "summary": {"rows": 3}},
-            {"file": "b", "problems": [], "summary": {}},
-        ]
-    )
-    assert capsys.readouterr().out.splitlines() == [
-        "a: 1 problem",
-        "  a:1: empty.",
-        "  rows: 3",
-        "b: clean",
-    ]
-
-
-@pytest.mark.parametrize("interrupted", [True, False])
-def test_the_end_of_a_training_says_what_to_type_next(capsys, interrupted):
-    result = TrainResult(
-        folder=RunFolder("runs/x"),
-        steps=3,
-        total_steps=8,
-        final_loss=2.0,
-        best_dev_loss=2.5,
-        best_step=2,
-        seconds=61,
-        interrupted=interrupted,
-    )
-    terminal.show_training(result)
-    out, err = capsys.readouterr()
-    if interrupted:
-        assert out == ""
-        assert "theobot train --output runs/x --resume" in err
-    else:
-        assert out == "runs/x/adapter\n"
-        assert "best dev loss 2.5000 (step 2, kept)" in err
-        assert "theobot ask --run runs/x" in err
-
-
 def test_letters_a_terminal_lacks_do_not_stop_the_answer(monkeypatch):
     import io
 
@@ -270,13 +222,3 @@ def test_letters_a_terminal_lacks_do_not_stop_the_answer(monkeypatch):
     with terminal.steady_output():
         terminal.write("Qur\u2019an")
     assert raw.getvalue() == b"Qur?an"
-
-
-def test_an_early_stop_is_told_with_its_reason(capsys):
-    result = TrainResult(
-        RunFolder("runs/x"), 6, 30, 2.0, 2.5, 2, 61, False, "the dev loss had no new lowest value"
-    )
-    terminal.show_training(result)
-    out, err = capsys.readouterr()
-    assert out == "runs/x/adapter\n"
-    assert "Stopped early, at step 6 of 30: the dev loss had no new lowest value." in err

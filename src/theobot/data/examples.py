@@ -31,6 +31,12 @@ class Example(NamedTuple):
     meta: dict[str, Any]
     where: str
 
+    @property
+    def question(self) -> str:
+        """The turns of the prompt without their marks; of a single question its text."""
+        turns = parse_prompt(self.prompt)
+        return "\n".join(turn.text for turn in turns) if turns else self.prompt
+
 
 def read_examples(source: str | Path) -> list[Example]:
     """Read all rows of a file or Hub dataset.

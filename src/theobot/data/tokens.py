@@ -52,6 +52,21 @@ def tokenize_rows(
     Raises:
         DataError: rows longer than `settings.max_length`, all of them by line number.
     """
+    rows = _rows(examples, tokenizer, settings)
+    _refuse_long_rows(rows, settings.max_length)
+    return rows
+
+
+def count_tokens(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, settings: TokenSettings
+) -> list[int]:
+    """How many tokens each row has, its end-of-sequence id included; rows of any length."""
+    return [len(row.input_ids) for row in _rows(examples, tokenizer, settings)]
+
+
+def _rows(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, settings: TokenSettings
+) -> list[TokenRow]:
     prompts = _encode(tokenizer, [_rendered(e, tokenizer, settings) for e in examples])
     completions = _encode(tokenizer, [example.completion for example in examples])
     end = tokenizer.eos_token_id
@@ -59,7 +74,6 @@ def tokenize_rows(
     for example, prompt, completion in zip(examples, prompts, completions, strict=True):
         learned_from = len(prompt) if settings.loss_on == "completion" else 0
         rows.append(TokenRow([*prompt, *completion, end], learned_from, example.where))
-    _refuse_long_rows(rows, settings.max_length)
     return rows
 
 

@@ -1,0 +1,46 @@
+"""What the shipped set is made of: themes, religions, and their planned shares."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+THEMES = {
+    "A": "Relationships and families",
+    "B": "Religion and life",
+    "C": "The existence of God and revelation",
+    "D": "Religion, peace and conflict",
+    "E": "Religion, crime and punishment",
+    "F": "Religion, human rights and social justice",
+}
+
+RELIGION_SHARES = {
+    "Christianity": 36.0,
+    "Islam": 16.0,
+    "Judaism": 11.0,
+    "Buddhism": 8.0,
+    "Hinduism": 8.0,
+    "Sikhism": 8.0,
+    "comparative": 7.0,
+    "Non-religious": 6.0,
+}
+"""Planned shares of the rows in per cent, counted as `count_religions` does."""
+
+
+def count_religions(rows: Iterable[Sequence[str]]) -> dict[str, float]:
+    """How many rows each religion has.
+
+    A row on one religion counts one for it, a row on two a half for each, a row that weighs three
+    or more counts as comparative.
+
+    Args:
+        rows: the religions of each row.
+    """
+    counts: dict[str, float] = defaultdict(float)
+    for religions in rows:
+        if len(religions) > 2:
+            counts["comparative"] += 1
+        else:
+            for name in religions:
+                counts[name] += 1 / len(religions)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,161 @@
+"""How the results of commands look: what each says, in which order, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from theobot.data.findings import Severity
+from theobot.terminal import duration, facts, heading, line, note, size, table
+
+if TYPE_CHECKING:
+    from theobot.bench.benchmark import BenchResult
+    from theobot.bench.interval import Interval
+    from theobot.bench.likelihood import LikelihoodComparison
+    from theobot.data.check import Checked
+    from theobot.data.outcomes import Outcome
+    from theobot.data.repair import Repair
+    from theobot.data.split import Split
+    from theobot.run_folder import RunSummary
+    from theobot.training.forecast import Forecast
+    from theobot.training.train import TrainResult
+
+
+def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
+    """What `--dry-run` answers: the plan, then memory and time."""
+    facts({**summary, **forecast.facts()})
+    if forecast.seconds is not None:
+        line(f"expected_time: about {duration(forecast.seconds)}")
+    for text in forecast.notes:
+        note(text)
+
+
+def show_runs(runs: Iterable[RunSummary]) -> None:
+    """The runs of a folder as a table."""
+    rows = [
+        (
+            run.name,
+            run.status,
+            run.data,
+            run.model,
+            run.steps,
+            "-" if run.best_loss is None else f"{run.best_loss:.4f}",
+            run.verdict,
+            size(run.octets),
+        )
+        for run in runs
+    ]
+    table(("run", "status", "data", "model", "steps", "best loss", "verdict", "size"), rows)
+
+
+def show_checks(checked: Iterable[Checked]) -> None:
+    """What `data check` found, file by file: findings by line, then counts."""
+    for item in checked:
+        errors, warnings = item.count(Severity.ERROR), item.count(Severity.WARNING)
+        said = [_counted(errors, "error")] * bool(errors)
+        said += [_counted(warnings, "warning")] * bool(warnings)
+        heading(f"{item.file}: {', '.join(said) or 'clean'}")
+        for finding in item.findings:
+            line(f"  {finding.where}: {finding.severity}: {finding.message}")
+        counts, tokens = dict(item.summary), item.summary.get("tokens")
+        counts.pop("tokens", None)
+        facts(counts, indent=1)
+        if tokens:
+            _show_histogram("rows by length in tokens", tokens)
+
+
+def _show_histogram(title: str, counts: Mapping[str, int]) -> None:
+    line(f"  {title}:")
+    width, most = max(map(len, counts)), max(counts.values())
+    for name, count in counts.items():
+        bar = "#" * -(-40 * count // most)
+        line(f"    {name.rjust(width)}  {bar} {count}".rstrip())
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def show_outcome(file: str, outcome: Outcome, kinds: Sequence[str]) -> None:
+    """What `data fix` did with one object, where it is of one of these kinds."""
+    if outcome.kind in kinds:
+        line(f"{file}:{outcome.first}: {outcome.reason or '; '.join(outcome.repairs)}")
+
+
+def show_repair(result: Repair) -> None:
+    """How `data fix` went as a whole."""
+    note(", ".join(f"{count} {kind}" for kind, count in result.counts.items()))
+    if result.rejected:
+        note(f"Could not be read for sure; mend by hand: {result.rejected}")
+    note(f"Written: {result.output}")
+
+
+def show_split(result: Split) -> None:
+    """What `data split` wrote; the paths are the answer on stdout."""
+    note(
+        f"{result.train_rows} rows to train on, {result.dev_rows} to judge by; no verse or topic "
+        f"is in both ({result.clusters} clusters)."
+    )
+    line(str(result.train))
+    line(str(result.dev))
+
+
+def show_training(result: TrainResult) -> None:
+    """How a run ended and what to type next; the adapter's path is the answer on stdout."""
+    folder = result.folder
+    if result.interrupted:
+        note(
+            f"Interrupted after step {result.steps} of {result.total_steps}; saved. Go on with: "
+            f"theobot train --output {folder.path} --resume"
+        )
+        return
+    best = ""
+    if result.best_dev_loss is not None:
+        best = f", best dev loss {result.best_dev_loss:.4f} (step {result.best_step}, kept)"
+    if result.stopped_early:
+        where = f"step {result.steps} of {result.total_steps}"
+        note(f"Stopped early, at {where}: {result.stopped_early}.")
+    note(
+        f"Trained {result.steps} steps in {duration(result.seconds)}: "
+        f"loss {result.final_loss:.4f}{best}."
+    )
+    note(f'Ask it: theobot ask --run {folder.path} "..."   Loss over time: {folder.loss_svg}')
+    line(str(folder.adapter))
+
+
+def show_bench(result: BenchResult) -> None:
+    """Figures of each set and arm, then the files, the page to open first at the top."""
+    rows = [
+        (
+            figures.set,
+            figures.arm,
+            str(figures.answers),
+            f"{figures.stopped:.0%}",
+            f"{figures.repeats:.0%}",
+            f"{figures.median_words:g}",
+            "-" if figures.overlap is None else f"{figures.overlap:.2f}",
+            "-" if figures.overlap_gain is None else _interval(figures.overlap_gain),
+        )
+        for figures in result.health
+    ]
+    columns = ("set", "model", "answers", "ended", "repeat", "median words", "overlap", "gain")
+    table(columns, rows)
+    note("ended: by an end-of-sequence token; repeat: the same six words twice; overlap: words")
+    note("shared with the question's own reference answer; gain: the same less that with other")
+    note("questions' references, 95 % interval. None of this says whether an answer is right.")
+    for path in (result.side_by_side, *result.files):
+        line(str(path))
+
+
+def show_likelihood(comparison: LikelihoodComparison) -> None:
+    """How likely both find the reference answers, in one sentence."""
+    gap = comparison.difference
+    line(
+        f"Reference answers of {gap.n} held-out questions, in nats per token (lower is better): "
+        f"base {comparison.base_mean:.2f} (in the {comparison.base_format} format, its better "
+        f"one), Theobot {comparison.theobot_mean:.2f}; difference {_interval(gap)}, 95 % interval."
+    )
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
