@@ -1,4 +1,4 @@
-"""The six answer files and the side-by-side page, written from saved answers alone.
+"""The answer files, two a set, and the side-by-side page, written from saved answers alone.
 
 Nothing here needs torch or a model.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.questions import SETS, Question
+from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.generation.generator import Arm
 from theobot.run_folder import write_text
 
@@ -22,6 +22,7 @@ _TITLES = {
     "in_domain": "In-domain questions",
     "near_domain": "Near-domain questions",
     "out_of_domain": "Out-of-domain questions",
+    "trap": "Trap questions",
 }
 _NAMES: dict[Arm, str] = {"base": "Base", "theobot": "Theobot"}
 
@@ -29,7 +30,7 @@ _NAMES: dict[Arm, str] = {"base": "Base", "theobot": "Theobot"}
 def write_answer_files(
     folder: Path, questions: Sequence[Question], records: Iterable[AnswerRecord]
 ) -> list[Path]:
-    """Write `<arm>_<set>.txt` for both arms and all three sets: id, question, then the answer.
+    """Write `<arm>_<set>.txt` for both arms and all sets: id, question, then the answer.
 
     Args:
         folder: where to.
@@ -37,11 +38,11 @@ def write_answer_files(
         records: the answers, in any order; a question without one is left out.
 
     Returns:
-        The six paths, base before theobot within each set.
+        The six paths, base before theobot within each set, and two more if there are traps.
     """
     by_key = {(record.id, record.arm): record for record in records}
     paths = []
-    for name in SETS:
+    for name in _sets(questions):
         for arm in ARMS:
             found = [by_key.get((q.id, arm)) for q in questions if q.set == name]
             path = folder / f"{arm}_{name}.txt"
@@ -57,7 +58,7 @@ def write_side_by_side(
     records = list(records)
     by_key = {(record.id, record.arm): record for record in records}
     parts = ["# Base and Theobot side by side\n", _conditions(records)]
-    for name in SETS:
+    for name in _sets(questions):
         of_set = [question for question in questions if question.set == name]
         if of_set:
             parts.append(f"## {_TITLES[name]}\n")
@@ -66,6 +67,10 @@ def write_side_by_side(
     path = folder / SIDE_BY_SIDE
     write_text(path, "\n".join(parts))
     return path
+
+
+def _sets(questions: Sequence[Question]) -> list[str]:
+    return [*SETS, TRAPS] if any(question.set == TRAPS for question in questions) else list(SETS)
 
 
 def escape_markdown(text: str) -> str:

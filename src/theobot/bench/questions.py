@@ -1,9 +1,10 @@
-"""The three question sets: one question per line, with mark schemes beside them where known.
+"""The question sets: one question per line, with mark schemes beside them where known.
 
 `in_domain_questions.txt`, `near_domain_questions.txt` and `out_of_domain_questions.txt` hold one
-question per line; blank lines and lines that begin with # do not count. `references.jsonl`, if
-there is one, gives questions their stable id, reference answer and mark scheme; it is matched by
-the question's text.
+question per line; blank lines and lines that begin with # do not count. `trap_questions.txt`, if
+there is one, holds questions with something false in them, which are reported apart.
+`references.jsonl`, if there is one, gives questions their stable id, reference answer and mark
+scheme; it is matched by the question's text.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 from theobot.errors import DataError
 
 SETS = ("in_domain", "near_domain", "out_of_domain")
+TRAPS = "trap"
+"""The set that a folder may have besides."""
 SIDECAR = "references.jsonl"
 
 _BOM = b"\xef\xbb\xbf"
@@ -50,7 +53,7 @@ def shipped_questions() -> Path:
 
 
 def read_questions(folder: Path | None = None, limit: int | None = None) -> list[Question]:
-    """Read the three sets, in their files' order.
+    """Read the sets, in their files' order.
 
     Args:
         folder: where the files lie; by default the shipped sets.
@@ -61,7 +64,8 @@ def read_questions(folder: Path | None = None, limit: int | None = None) -> list
     """
     place = (folder or shipped_questions()).expanduser()
     problems: list[str] = []
-    lines = [line for name in SETS for line in _read_set(place, name, problems)]
+    names = [*SETS, TRAPS] if (place / f"{TRAPS}_questions.txt").exists() else SETS
+    lines = [line for name in names for line in _read_set(place, name, problems)]
     known: dict[str, _Line] = {}
     for line in lines:
         earlier = known.setdefault(normalise(line.text), line)
@@ -197,7 +201,7 @@ def _entry_problems(entry: object, known: dict[str, _Line]) -> list[str]:
         wrong.append(f"reference is {reference!r}; a text was expected.")
     line = known.get(normalise(entry["question"]))
     if line is None:
-        wrong.append("its question stands in none of the three question files.")
+        wrong.append("its question stands in none of the question files.")
     elif line.set != entry["set"]:
         wrong.append(f"set is {entry['set']!r}, but the question stands in {line.where}.")
     return wrong

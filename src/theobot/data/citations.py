@@ -9,6 +9,9 @@ from theobot.data.findings import Finding, error, warning
 from theobot.scripture import Citation, Status, Verdict, find_citations
 from theobot.scripture.pseudo import find_pseudo_scripture
 
+_FOUND_WHOLE = frozenset({"bible", "quran", "gita", "dhammapada", "ccc", "ggs"})
+"""Corpora of which every reference in the usual forms is found; of others some are names alone."""
+
 
 def check_citations(example: Example) -> Iterator[Finding]:
     """What is wrong with the scripture of one row.
@@ -59,13 +62,12 @@ def _against_meta(example: Example, found: list[Citation]) -> Iterator[Finding]:
         (str(item.get("corpus")), str(item.get("ref"))) for item in listed if isinstance(item, dict)
     }
     cited = {(str(citation.corpus), citation.reference) for citation in found}
-    checkable = {corpus for corpus, _ in cited} | {"bible", "quran"}
     for corpus, reference in sorted(cited - named):
         yield warning(
             example.where, "metadata", f"cites {reference} ({corpus}); meta.citations lacks it."
         )
     for corpus, reference in sorted(named - cited):
-        if corpus in checkable:
+        if corpus in _FOUND_WHOLE:
             yield warning(
                 example.where,
                 "metadata",

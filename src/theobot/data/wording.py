@@ -25,7 +25,7 @@ _FIRST_PERSON = re.compile(
     r"|[Oo]urselves|our|Our(?! (?:Lady|Lord|Father)\b)|me|us)(?![\w'-])"
 )
 # "Vatican I", "Part I", "Elizabeth I", "I Corinthians", "A) I": numbers and letters, not people.
-_NUMERAL_BEFORE = re.compile(r"(?:[A-Z][\w'-]*|[A-D]\))\s$")
+_NAME_BEFORE = re.compile(r"(?:[A-Z][\w'-]*|[A-D]\))\s$")
 _NUMERAL_AFTER = re.compile(
     r"\s(?:Samuel|Kings|Chronicles|Corinthians|Thessalonians|Timothy|Peter|John|Maccabees)\b"
 )
@@ -82,9 +82,9 @@ def _length(where: str, answer: str, kind: QuestionType | None) -> Iterator[Find
 
 def _voice(where: str, own: str) -> Iterator[Finding]:
     for found in _FIRST_PERSON.finditer(own):
-        if found[0] == "I" and (
-            _NUMERAL_BEFORE.search(own, 0, found.start()) or _NUMERAL_AFTER.match(own, found.end())
-        ):
+        # Part of a name, such as "Vatican I" or the charity "All We Can".
+        named = found[0][0].isupper() and _NAME_BEFORE.search(own, 0, found.start())
+        if named or (found[0] == "I" and _NUMERAL_AFTER.match(own, found.end())):
             continue
         yield warning(where, "first_person", f'says "{found[0]}"; the third person was expected.')
         return

@@ -16,6 +16,7 @@ from theobot.scripture.citation import (
     Citation,
     Judgement,
     Status,
+    is_age,
     is_cited,
     is_clock_or_score,
     is_closed,
@@ -66,6 +67,12 @@ _PERSON = re.compile(
     rf"\b(?P<person>{'|'.join(books.PERSONS)}),?\s+(?:chapter\s+)?\d{{1,3}}(?::|,?\s+verse\s+)"
     r"\d{1,3}(?!\d)(?:-\d{1,3}(?!\d))?"
 )
+_MISSPELT = re.compile(
+    rf"(?<![A-Za-z0-9])(?P<number>(?i:{books.NUMBER_PATTERN}))?(?P<book>[A-Z][a-z]{{4,}})"
+    r"\s+\d{1,3}\s?:\s?\d"
+)
+# "Dan 3, Sophie 2" is a score, and "John, 3, was baptised" an age.
+_SCORE = re.compile(r",\s*(?:and\s+)?(?P<other>[A-Z][a-z]+)\s+\d{1,2}(?![\d:])")
 _LIST_NUMBER = re.compile(r"(?:\b(?:see|in|from|and|of|cf\.?)\s+|\()$", re.IGNORECASE)
 
 
@@ -77,6 +84,7 @@ def find(plain: str) -> Iterator[Citation]:
     """
     yield from _find_reversed(plain)
     yield from _find_persons(plain)
+    yield from _find_misspelt(plain)
     at = 0
     while (match := _NAME.search(plain, at)) is not None:
         citations = list(_read(plain, match))
@@ -162,6 +170,20 @@ def _find_persons(plain: str) -> Iterator[Citation]:
             yield Citation(start, end, match[0], "bible", match[0], Status.MISSING, why)
 
 
+def _find_misspelt(plain: str) -> Iterator[Citation]:
+    """Find "Genisis 1:1": a word that is nearly a book's name, with chapter and verse."""
+    for match in _MISSPELT.finditer(plain):
+        number = match["number"].split()[0] if match["number"] else None
+        if books.look_up(number, match["book"]) or books.fold(match["book"]) in books.SINGLE:
+            continue
+        name = books.nearest(number, match["book"])
+        if name is None:
+            continue
+        places = _places(plain, match.end("book"), match.start(), name)
+        if places and not is_clock_or_score(plain, places[0].end):
+            yield from (_citation(plain, place, name.titles) for place in places)
+
+
 def _find_reversed(plain: str) -> Iterator[Citation]:
     """Find "chapter 5 of Matthew" and "verse 9 of Matthew 5"."""
     for pattern in (_CHAPTER_FIRST, _VERSE_FIRST):
@@ -234,6 +256,11 @@ def _accepted(
     if not capital and (name.word or len(written) < 3):
         return False
     if place.verse is None:
+        score = _SCORE.match(plain, place.end)
+        if score and books.look_up(None, score["other"]) is None:
+            return False
+        if is_age(plain, match.end("book"), place.end):
+            return False
         if is_count(plain, place.end) or (not capital and len(written) < 5):
             return False
         return cited if name.weak or name.short or name.word else True

@@ -8,6 +8,7 @@ them is ever called wrong.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import NamedTuple
 
 # title: names and abbreviations. "#" stands for the number of a numbered book.
@@ -212,6 +213,23 @@ def look_up(number: str | None, written: str) -> Name | None:
         return SINGLE.get(alias)
     title = NUMBERED.get(alias, {}).get(NUMBERS[number.lower().strip(" .\n\t")])
     return Name((title,), False, False, len(alias) < 3) if title else None
+
+
+def nearest(number: str | None, written: str) -> Name | None:
+    """The book whose full name was misspelt, such as "Genisis" or "Pslam"; None: none is near.
+
+    Near is one letter wrong, missing or too many in about seven, or two letters changed about.
+    """
+    alias = fold(written)
+    known = NUMBERED if number else SINGLE
+    names = [
+        name
+        for name in known
+        if name[0] == alias[0] and len(name) > 4 and abs(len(name) - len(alias)) < 2
+    ]
+    found = get_close_matches(alias, names, 1, 0.85)
+    found = found or [name for name in names if sorted(name) == sorted(alias)]
+    return look_up(number, found[0]) if found else None
 
 
 def is_numbered_family(written: str) -> bool:

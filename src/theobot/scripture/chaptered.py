@@ -19,6 +19,7 @@ from theobot.scripture.citation import (
     Corpus,
     Judgement,
     Status,
+    is_age,
     is_cited,
     is_clock_or_score,
     is_closed,
@@ -129,6 +130,7 @@ _SINGLE: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
 _ONE = re.compile(
     r"(?P<first>\d{1,4})(?!\d)(?:[.:]\d{1,3}(?:[.:]\d{1,3})*)?(?:\s?-\s?(?P<last>\d{1,4})(?!\d))?"
 )
+_ARTICLE = re.compile(r"(?<![A-Za-z])an?\s$", re.IGNORECASE)
 _POSTCODE = re.compile(r"\s\d[A-Z]{2}\b")
 
 _VOLUME_AND_PAGE = re.compile(
@@ -183,6 +185,9 @@ def _read_pair(plain: str, match: re.Match[str], work: _Work) -> Iterator[Citati
         whole = match["key"] or is_cited(plain, start, end) or is_closed(plain, end)
         if work is _DHAMMAPADA and not match["key"]:
             return  # a verse by its running number
+        whole = whole and not (
+            match["key"] is None and is_age(plain, match.start("chapter") - 2, end)
+        )
         if work.corpus != "pali" and whole and not is_count(plain, end):
             yield _cite(plain, Place(start, end, chapter, None, chapter, None), work)
         return
@@ -257,6 +262,8 @@ def _read_single(plain: str, match: re.Match[str], title: str, last: int) -> Ite
     if number is None:
         return
     start, end, first = match.start(), number.end(), int(number["first"])
+    if title in _FULL and _ARTICLE.search(plain, max(0, start - 4), start):
+        return  # "a DN 50 pipe"
     deeper = "." in number[0] or ":" in number[0]
     if (title == "Sutta Nipata" and deeper) or _POSTCODE.match(plain, end) or is_count(plain, end):
         return

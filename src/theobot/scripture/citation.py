@@ -150,7 +150,9 @@ _AFTER = re.compile(
     r"|describes?|records?|shows?|states?|reads|recounts?|contains?|commands?|suggests?|explains?"
     r"|argues?|speaks?|warns?|promises?|declares?|quotes?|mentions?|calls?|presents?|gives|offers"
     r"|speaks?|is about|is where|was written|implies|makes|means|instructs?|reminds?|reports?"
-    r"|urges?|lists|supports?|begins|ends|uses|refers|deals|concerns|sets)\b)",
+    r"|urges?|lists|supports?|begins|ends|uses|refers|deals|concerns|sets"
+    r"|(?:is|was|are|were)\s+(?:often\s+|also\s+|usually\s+)?(?:supposed|said|quoted|cited|read"
+    r"|recited|chanted|sung|used|written|heard|about|where|taken))\b)",
     re.IGNORECASE,
 )
 _CLOSED = re.compile(r"\s*(?:$|[)\].,;:?!'\"])")
@@ -173,6 +175,11 @@ def is_cited(plain_text: str, start: int, end: int) -> bool:
     if _AFTER.match(plain_text, end) or _BEFORE.search(before):
         return True
     return not before.strip() and is_closed(plain_text, end)
+
+
+def is_age(plain_text: str, name_end: int, end: int) -> bool:
+    """Whether a number stands between commas after a name: "John, 3, was baptised"."""
+    return plain_text[name_end] == "," and plain_text[end : end + 1] == ","
 
 
 def is_closed(plain_text: str, end: int) -> bool:

@@ -46,7 +46,7 @@ _LAST_ANG = 1430
 _LAST_PARAGRAPH = 2865
 _LAST_DHAMMAPADA = 423
 
-_LIST_ITEM = re.compile(r"(?P<first>\d{1,4})(?!\d)(?:(?:\s?-\s?|\s+to\s+)(?P<last>\d{1,4})(?!\d))?")
+_LIST_ITEM = re.compile(r"(?P<first>\d{1,5})(?!\d)(?:(?:\s?-\s?|\s+to\s+)(?P<last>\d{1,4})(?!\d))?")
 _LIST_MORE = re.compile(r"\s*(?:[,;]\s*(?:and\s+|&\s*)?|\sand\s+|\s?&\s*)(?=\d)")
 _LIST_ENDS = re.compile(r"\s*(?:$|[)\].,;:!?'\"]|and\b|&)")
 
@@ -106,7 +106,7 @@ _WORKS = (
             r"|(?-i:[SA]?GGSJ?))" + _ANG,
             re.IGNORECASE,
         ),
-        re.compile("Granth|GGS"),
+        re.compile("[Gg]ranth|GGS"),
     ),
     _Work(
         "ggs",

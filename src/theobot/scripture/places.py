@@ -34,6 +34,11 @@ _MORE = re.compile(
 )
 
 
+_LIST_ENDS = re.compile(
+    r"\s*(?:$|[)\].,;:!?'\"-]|and\b|&|of\s+(?:the|that|this)\s+(?:same\s+)?(?:chapter|psalm|book)\b)"
+)
+
+
 def near(
     pattern: re.Pattern[str],
     anchor: re.Pattern[str],
@@ -143,8 +148,11 @@ def _continues(plain: str, at: int, after: int, mark: str) -> bool:
         return False
     if mark != ",":
         return True
-    ends = re.match(r"\s*(?:$|[)\].,;:!?'\"-]|and\b|&)", plain[match.end() : match.end() + 6])
-    return int(match["first"]) > after and (ends is not None or is_cited(plain, 0, match.end()))
+    if int(match["first"]) <= after or is_count(plain, match.end()):
+        return False
+    if match["last"]:
+        return True  # "17-20, 21-26 and 27-30": who counts things does not go on with ranges
+    return bool(_LIST_ENDS.match(plain, match.end())) or is_cited(plain, 0, match.end())
 
 
 def _verse_place(plain: str, match: re.Match[str], start: int, chapter: int) -> Place:

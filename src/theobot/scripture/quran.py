@@ -21,7 +21,7 @@ from theobot.scripture.citation import (
 )
 from theobot.scripture.places import Place, judge, read_verses
 
-_BOOK = r"(?:Qu?r'?a+n|Qu'r'?an|Quar'?an|Kur'?an|Koran|Coran)"
+_BOOK = r"(?:Qu?r'?[aā]+n|Qu'r'?an|Quar'?an|Kur'?an|Koran|Coran)"
 _SURAH = r"(?:[Ss](?:urahs?|uras?|urats?|urat|ooras?|oorahs?|ureh)|SURAH|SURA)"
 _ARTICLE = (
     r"(?:[Aa]l|[Aa]n|[Aa]r|[Aa]s|[Aa]sh|[Aa]t|[Aa]z|[Aa]d|[Aa]dh|[Aa]th|[Ee]l|[Uu]l|[Aa]al|AL)"

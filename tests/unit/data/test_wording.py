@@ -54,6 +54,7 @@ def test_the_first_person_is_told(completion):
     [
         "Vatican I, Elizabeth I and World War I came first.",
         "I Corinthians 13 is about love.",
+        "They support All We Can, a charity.",
         "In Our Lady of Lourdes many see a mother.",
         'Jesus says "I am the way".',
         "The US and me-too movements.",

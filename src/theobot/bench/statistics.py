@@ -1,0 +1,208 @@
+"""The statistics of a paired comparison: intervals, p values, rates, and how much data is enough.
+
+Sources: paired t with cluster-robust standard error (Miller 2024, arXiv:2411.00640); Newcombe 1998,
+Statistics in Medicine 17, 2635-2650, method 10, for paired proportions; exact McNemar; Wilson 1927
+for single rates; Holm 1979. SciPy gives quantiles and binomial tests.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import product
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+EXACT_FLIPS = 16
+"""Up to so many clusters every assignment of signs is counted."""
+FLIPS = 10_000
+"""Beyond that, so many random ones."""
+POWER = 0.8
+
+
+class Interval(NamedTuple):
+    """Mean of n differences with its confidence interval, in the unit of the differences.
+
+    With fewer than two differences the bounds are infinite: nothing can be said.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+class Rate(NamedTuple):
+    """A share with its interval; value is 0 when n is 0."""
+
+    successes: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+def paired_interval(
+    differences: Sequence[float], level: float = 0.95, clusters: Sequence[str] | None = None
+) -> Interval:
+    """Student's t interval of the mean of paired differences.
+
+    Args:
+        differences: one per question, each between -1 and 1 where they are shares of marks.
+        level: confidence, between 0 and 1.
+        clusters: which differences belong together (same verse or topic); without them each stands
+            alone. The standard error is then that of cluster totals, with clusters - 1 degrees of
+            freedom.
+    """
+    n = len(differences)
+    mean = fmean(differences) if n else math.nan
+    totals = cluster_totals([value - mean for value in differences], clusters)
+    if len(totals) < 2:
+        return Interval(mean, -math.inf, math.inf, n)
+    half = t_quantile(len(totals) - 1, (1 + level) / 2) * standard_error(differences, clusters)
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def cluster_totals(values: Sequence[float], clusters: Sequence[str] | None) -> list[float]:
+    """Sum of the values of each cluster, in the order of first appearance."""
+    if clusters is None:
+        return list(values)
+    totals: dict[str, float] = defaultdict(float)
+    for value, cluster in zip(values, clusters, strict=True):
+        totals[cluster] += value
+    return list(totals.values())
+
+
+def standard_error(differences: Sequence[float], clusters: Sequence[str] | None = None) -> float:
+    """Standard error of the mean, robust to likeness within clusters; NaN below two clusters."""
+    n = len(differences)
+    if n == 0:
+        return math.nan
+    mean = fmean(differences)
+    totals = cluster_totals([value - mean for value in differences], clusters)
+    count = len(totals)
+    if count < 2:
+        return math.nan
+    return math.sqrt(count / (count - 1) * math.fsum(total**2 for total in totals)) / n
+
+
+def sign_flip_p(
+    differences: Sequence[float], seed: int, clusters: Sequence[str] | None = None
+) -> float:
+    """Two-sided p of "each cluster's difference could as well have the other sign".
+
+    Exact up to 16 clusters, else from 10,000 seeded flips, with the observed one counted.
+    """
+    totals = [total for total in cluster_totals(differences, clusters) if total != 0]
+    seen = abs(math.fsum(totals)) * (1 - 1e-12)
+    if not totals:
+        return 1.0
+    if len(totals) <= EXACT_FLIPS:
+        sums = [abs(math.fsum(s * t for s, t in zip(signs, totals, strict=True)))
+                for signs in product((1, -1), repeat=len(totals))]  # fmt: skip
+        return sum(value >= seen for value in sums) / len(sums)
+    choose = random.Random(seed)
+    extreme = 1
+    for _ in range(FLIPS):
+        bits = choose.getrandbits(len(totals))
+        total = math.fsum(t if bits >> k & 1 else -t for k, t in enumerate(totals))
+        extreme += abs(total) >= seen
+    return extreme / (FLIPS + 1)
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Rate:
+    """Wilson's score interval of a single rate."""
+    if n == 0:
+        return Rate(0, 0, 0.0, 0.0, 1.0)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Rate(successes, n, share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def newcombe_paired(
+    both: int, first_only: int, second_only: int, neither: int, level: float = 0.95
+) -> Interval:
+    """Interval of the difference of two paired proportions, first minus second.
+
+    Args:
+        both: pairs in which both succeed.
+        first_only: pairs in which only the first does.
+        second_only: pairs in which only the second does.
+        neither: pairs in which neither does.
+        level: confidence.
+    """
+    n = both + first_only + second_only + neither
+    if n == 0:
+        return Interval(math.nan, -math.inf, math.inf, 0)
+    one, two = wilson(both + first_only, n, level), wilson(both + second_only, n, level)
+    phi = _phi(both, first_only, second_only, neither)
+    down1, up1 = one.value - one.low, one.high - one.value
+    down2, up2 = two.value - two.low, two.high - two.value
+    low = math.sqrt(max(0.0, down1**2 - 2 * phi * down1 * up2 + up2**2))
+    high = math.sqrt(max(0.0, up1**2 - 2 * phi * up1 * down2 + down2**2))
+    difference = (first_only - second_only) / n
+    return Interval(difference, difference - low, difference + high, n)
+
+
+def _phi(both: int, first_only: int, second_only: int, neither: int) -> float:
+    """Correlation of the pairs, towards zero by n/2 as method 10 says."""
+    margins = (both + first_only) * (second_only + neither)
+    margins *= (both + second_only) * (first_only + neither)
+    if not margins:
+        return 0.0
+    covariance = float(both * neither - first_only * second_only)
+    if covariance > 0:
+        n = both + first_only + second_only + neither
+        covariance = max(covariance - n / 2, 0.0)
+    return covariance / math.sqrt(margins)
+
+
+def mcnemar_exact(first_only: int, second_only: int) -> float:
+    """Two-sided exact p of the discordant pairs; 1 when there are none."""
+    if first_only + second_only == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(first_only, first_only + second_only, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def detectable_difference(error: float, freedom: int, level: float = 0.95) -> float:
+    """Smallest true difference that would be found with 80 % power, from a standard error."""
+    return (t_quantile(freedom, (1 + level) / 2) + t_quantile(freedom, POWER)) * error
+
+
+def questions_for_margin(error: float, n: int, margin: float) -> int:
+    """Questions in all that would show "not worse by the margin" with 80 % power.
+
+    One-sided 5 %, with the spread seen so far and a true difference of zero.
+    """
+    spread = error * math.sqrt(n)
+    normal = NormalDist()
+    return math.ceil(((normal.inv_cdf(0.95) + normal.inv_cdf(POWER)) * spread / margin) ** 2)
+
+
+def t_quantile(freedom: int, share: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share))
