@@ -18,28 +18,26 @@ class QuestionType(NamedTuple):
         least: fewest words of a good answer.
         most: most words of a good answer.
         discusses: whether the answer has to give more than one view.
-        share: planned share of the training rows in per cent.
     """
 
     marks: int
     least: int
     most: int
-    discusses: bool
-    share: float
+    discusses: bool = False
 
 
 QUESTION_TYPES: dict[str, QuestionType] = {
-    "mcq_1": QuestionType(1, 1, 15, discusses=False, share=9),
-    "short_1": QuestionType(1, 1, 15, discusses=False, share=6),
-    "define": QuestionType(1, 20, 45, discusses=False, share=10),
-    "explain_4_influence": QuestionType(4, 70, 110, discusses=False, share=7),
-    "explain_4_similar": QuestionType(4, 70, 110, discusses=False, share=7),
-    "explain_4_different": QuestionType(4, 70, 110, discusses=True, share=8),
-    "explain_6_source": QuestionType(6, 110, 170, discusses=False, share=20),
-    "evaluate_12": QuestionType(12, 300, 420, discusses=True, share=13),
-    "scripture_message": QuestionType(6, 60, 120, discusses=False, share=14),
-    "misconception": QuestionType(4, 50, 120, discusses=False, share=4.5),
-    "cannot_verify": QuestionType(4, 40, 120, discusses=False, share=1.5),
+    "mcq_1": QuestionType(1, 1, 15),
+    "short_1": QuestionType(1, 1, 15),
+    "define": QuestionType(1, 20, 45),
+    "explain_4_influence": QuestionType(4, 70, 110),
+    "explain_4_similar": QuestionType(4, 70, 110),
+    "explain_4_different": QuestionType(4, 70, 110, True),
+    "explain_6_source": QuestionType(6, 110, 170),
+    "evaluate_12": QuestionType(12, 300, 420, True),
+    "scripture_message": QuestionType(6, 60, 120),
+    "misconception": QuestionType(4, 50, 120),
+    "cannot_verify": QuestionType(4, 40, 120),
 }
 
 _MARKS = re.compile(r"\[(\d{1,2}) marks?\]")

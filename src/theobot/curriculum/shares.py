@@ -27,6 +27,18 @@ RELIGION_SHARES = {
 """Planned shares of the rows in per cent, counted as `count_religions` does."""
 
 
+TYPE_SHARES: dict[tuple[str, ...], float] = {
+    ("mcq_1", "short_1"): 15.0,
+    ("define",): 10.0,
+    ("explain_4_influence", "explain_4_similar", "explain_4_different"): 22.0,
+    ("explain_6_source",): 20.0,
+    ("evaluate_12",): 13.0,
+    ("scripture_message",): 14.0,
+    ("misconception", "cannot_verify"): 6.0,
+}
+"""Planned shares of the groups of question types in per cent."""
+
+
 def count_religions(rows: Iterable[Sequence[str]]) -> dict[str, float]:
     """How many rows each religion has.
 

@@ -33,7 +33,7 @@ _NAME = re.compile(
 _CHAPTER = re.compile(
     r"\.?(?:'s?)?(?:\s+(?:gospel|letter|epistle)\b)?[ \t,]*\n?[ \t]*(?P<open>\(\s?)?"
     r"(?:(?P<key>chapters?|chapt|chaps?|chs?|cc?|ps|psalms?)\b\.?\s*|(?P<verse_key>verses?"
-    r"|vv?)\.?\s*)?"
+    r"|vv?)(?![a-z])\.?\s*)?"
     r"(?:(?P<digits>\d{1,3})(?![\d])|(?P<roman>[ivxlc]+|[IVXLC]+)\b(?=\.?\s?[:.,]\s?\d)"
     rf"|(?P<spelt>{SPELT})\b)",
     re.IGNORECASE,
@@ -68,11 +68,12 @@ _PERSON = re.compile(
     r"\d{1,3}(?!\d)(?:-\d{1,3}(?!\d))?"
 )
 _MISSPELT = re.compile(
-    rf"(?<![A-Za-z0-9])(?P<number>(?i:{books.NUMBER_PATTERN}))?(?P<book>[A-Z][a-z]{{4,}})"
-    r"\s+\d{1,3}\s?:\s?\d"
+    rf"(?<![A-Za-z0-9])(?P<number>(?i:{books.NUMBER_PATTERN}))?(?P<book>[A-Za-z][a-z]{{4,}})"
+    r"\s+\d{1,3}(?:\s?:\s?|\s?v\.?\s?)\d"
 )
 # "Dan 3, Sophie 2" is a score, and "John, 3, was baptised" an age.
-_SCORE = re.compile(r",\s*(?:and\s+)?(?P<other>[A-Z][a-z]+)\s+\d{1,2}(?![\d:])")
+_SCORE = re.compile(r",\s*(?:and\s+)?(?P<other>[A-Z][a-z]+)\s+\d{1,2}(?::\d\d)?(?![\d:])")
+_SIBLING = re.compile(r",\s+[A-Z][a-z]+\s+\d{1,2}\b")
 _LIST_NUMBER = re.compile(r"(?:\b(?:see|in|from|and|of|cf\.?)\s+|\()$", re.IGNORECASE)
 
 
@@ -177,7 +178,9 @@ def _find_misspelt(plain: str) -> Iterator[Citation]:
         if books.look_up(number, match["book"]) or books.fold(match["book"]) in books.SINGLE:
             continue
         name = books.nearest(number, match["book"])
-        if name is None:
+        if name is None or not (
+            match["book"][0].isupper() or is_cited(plain, match.start("book"), match.end())
+        ):
             continue
         places = _places(plain, match.end("book"), match.start(), name)
         if places and not is_clock_or_score(plain, places[0].end):
@@ -253,18 +256,21 @@ def _accepted(
     cited = is_cited(plain, match.start() if number else match.start("book"), place.end)
     if written == "DN":  # the Digha Nikaya
         return False
-    if not capital and (name.word or len(written) < 3):
+    if not capital and not _meant_in_small_letters(plain, match, name, place):
+        return False
+    score = _SCORE.match(plain, place.end)
+    if score and books.look_up(None, score["other"]) is None and not cited:
         return False
     if place.verse is None:
-        score = _SCORE.match(plain, place.end)
-        if score and books.look_up(None, score["other"]) is None:
+        if is_age(plain, match.end("book"), place.end) or is_count(plain, place.end):
             return False
-        if is_age(plain, match.end("book"), place.end):
-            return False
-        if is_count(plain, place.end) or (not capital and len(written) < 5):
-            return False
-        return cited if name.weak or name.short or name.word else True
+        if re.search(r"chap|\bch\b", after_name, re.IGNORECASE) and capital:
+            return True
+        weak = name.weak or name.short or name.word or not capital
+        return cited if weak else True
     if is_clock_or_score(plain, place.end):
+        return False
+    if name.titles[0] in books.SINGLE_CHAPTER and _SIBLING.match(plain, place.end):
         return False
     if name.short:
         return cited or is_closed(plain, place.end)
@@ -273,6 +279,20 @@ def _accepted(
     if name.titles[0] in books.SINGLE_CHAPTER and ":" not in after_name:
         return not is_count(plain, place.end)
     return True
+
+
+def _meant_in_small_letters(
+    plain: str, match: re.Match[str], name: books.Name, place: Place
+) -> bool:
+    """Whether "jn 3:16" or "according to acts 2:48" is a reference though nothing is capital."""
+    if place.verse and re.search(r"\d\.\d", plain[match.end("book") : place.end]):
+        return False  # "rev 3.2" is a version
+    if books.fold(match["book"]) in books.SMALL_LETTERS:
+        return True
+    if not name.word and len(match["book"]) >= 3:
+        return True
+    told = plain[: match.start()].strip() and is_cited(plain, match.start("book"), place.end)
+    return bool(told and place.verse)
 
 
 def _citation(plain: str, place: Place, titles: tuple[str, ...]) -> Citation:

@@ -19,7 +19,7 @@ _BOOKS = {
     "Numbers": "num nu nm nb numb bamidbar bemidbar b'midbar",
     "Deuteronomy": "deut deu dt de deuter devarim d'varim",
     "Joshua": "josh jos jsh yehoshua",
-    "Judges": "judg jdg jg jdgs shoftim",
+    "Judges": "judg jdg jg jdgs jgs shoftim",
     "Ruth": "rth ru rut",
     "1 Samuel": "#samuel #sam #sa #sm #shmuel",
     "2 Samuel": "",
@@ -73,7 +73,7 @@ _BOOKS = {
     "Mark": "mk mrk mar mr",
     "Luke": "lk luk lu",
     "John": "jn jhn joh jo",
-    "Acts": "ac|acts of the apostles|acts of apostles|the acts",
+    "Acts": "ac|acts of the apostles|the acts of the apostles|acts of apostles|the acts",
     "Romans": "rom ro rm roms",
     "1 Corinthians": "#corinthians #corinthian #cor #co #corinth",
     "2 Corinthians": "",
@@ -135,9 +135,12 @@ _WEAK = frozenset(
     " matthew matt mat mark mar luke john acts act romans timothy tim titus philip phil "
     "james"
     " jim peter pet jude numbers numb num col bel bar baruch chronicles hosea "
-    " micha jam jas will tit corinth proverb mac king kin".split()
+    " micha jam jas isa will tit corinth proverb mac king kin".split()
 )
 
+
+# Abbreviations of two letters that are a book in small letters too, as in "jn 3:16".
+SMALL_LETTERS = frozenset("gn ex dt ps pr mt mk lk jn rm rv rev gal eph heb".split())
 
 # Two-letter abbreviations that are words, or begin a sentence about a time.
 _TINY = frozenset(

@@ -87,7 +87,7 @@ _PAIRS: tuple[tuple[_Work, re.Pattern[str]], ...] = tuple(
         (
             _GITA,
             r"(?:(?:Sr[iī]mad\s+|Shrimad\s+)?(?i:Bh?agavad|Bhagwad|Bhagvad)[-\s]?(?i:g[iī]t[aā])"
-            r"|G[iī]t[aā]"
+            r"|G[iī]t[aā]|gita(?=\s\d{1,2}:\d)"
             r"|BG|BhG|Bg\.)\.?(?:'s)?",
         ),
         (_DHAMMAPADA, r"(?i:Dhammapada|Dharmapada|Dhp\.?)(?:'s)?"),

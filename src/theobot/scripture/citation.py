@@ -112,6 +112,10 @@ _CLOCK = re.compile(
     r"|GMT\b"
     r"|BST\b|ratio\b|scale\b|odds\b|shift\b|bus\b|train\b|flight\b|kick-off\b|appointment\b|slot\b"
     r"|(?:home |away )?(?:win|victory|loss|defeat|score|scoreline)\b|on aggregate|at half[- ]time"
+    r"|dentist\b|doctor\b|swimming\b|training\b|dinner\b|lunch\b|meeting\b|candle|service\b|start\b"
+    r"|(?:in|on) (?:the|your|my|our|his|her|a) (?:diary|calendar|planner|spreadsheet|table|grid)\b"
+    r"|(?:is|was|would be) (?:far |much )?(?:too|more) (?:late|early)\b|(?:works|suits)\b"
+    r"|(?:monitors?|screens?|displays?|tv)\b"
     r"|(?:lead|draw|mix|mixture|split|model)\b(?=\s*(?:$|[.,;!?)]|over\b|against\b|of\b))"
     r"|to (?:one|win)\b|[:.]\d|/\d|-inch|x\d|%|°)",
     re.IGNORECASE,
@@ -138,7 +142,7 @@ _COUNTED = re.compile(
 _BEFORE = re.compile(
     r"(?:[(\[]|\d\s?;|(?:^|[^A-Za-z])(?:in|see|from|of|reads?|reading|cf\.?|compare|quotes?"
     r"|quoted|quoting"
-    r"|cites?|cited|citing|chapters?|gospel|book|does|do|e\.g\.?|i\.e\.?|uses?|using|study"
+    r"|cites?|cited|citing|mention|mentions|mentioned|include|add|revis(?:e|ing)|learn|chapters?|gospel|book|does|do|e\.g\.?|i\.e\.?|uses?|using|study"
     r"|passages?"
     r"|verses?|letter|epistle|under|opens?|explain|summari[sz]e|scripture|bible|testament|torah"
     r"|tanakh|hebrew|greek|according to),?(?:\s+(?:the|st\.?|saint))?)\s*['\"]?$",
@@ -150,12 +154,12 @@ _AFTER = re.compile(
     r"|describes?|records?|shows?|states?|reads|recounts?|contains?|commands?|suggests?|explains?"
     r"|argues?|speaks?|warns?|promises?|declares?|quotes?|mentions?|calls?|presents?|gives|offers"
     r"|speaks?|is about|is where|was written|implies|makes|means|instructs?|reminds?|reports?"
-    r"|urges?|lists|supports?|begins|ends|uses|refers|deals|concerns|sets"
+    r"|urges?|asks?|answers?|praises|mentions|lists|supports?|begins|ends|uses|refers|deals|concerns|sets"
     r"|(?:is|was|are|were)\s+(?:often\s+|also\s+|usually\s+)?(?:supposed|said|quoted|cited|read"
     r"|recited|chanted|sung|used|written|heard|about|where|taken))\b)",
     re.IGNORECASE,
 )
-_CLOSED = re.compile(r"\s*(?:$|[)\].,;:?!'\"])")
+_CLOSED = re.compile(r"\s*(?:$|[)\].,;:?!'\"])|\s-\s")
 
 
 def is_clock_or_score(plain_text: str, end: int) -> bool:
@@ -174,7 +178,8 @@ def is_cited(plain_text: str, start: int, end: int) -> bool:
     before = plain_text[max(0, start - 24) : start]
     if _AFTER.match(plain_text, end) or _BEFORE.search(before):
         return True
-    return not before.strip() and is_closed(plain_text, end)
+    # "Ruth 4." alone is a reference; "Ruth 4, her brother 7" goes on about something else.
+    return not before.strip() and plain_text[end : end + 1] != "," and is_closed(plain_text, end)
 
 
 def is_age(plain_text: str, name_end: int, end: int) -> bool:

@@ -1,6 +1,7 @@
 """References to hadith: a short list of sound and well-known ones, all others cannot be verified.
 
-Numbers differ from edition to edition, so a number that is not on the list is never called wrong.
+Numbers differ from edition to edition, so a number that is not on the list is never called wrong;
+only an-Nawawi's forty-two are the same everywhere.
 The list follows the international numbering of Bukhari and the numbering of Muslim by Fu'ad `Abd
 al-Baqi.
 """
@@ -107,6 +108,9 @@ def _cite(match: re.Match[str], name: str, place: str) -> Citation:
             judgement = EXISTS
         elif (name, number) in _DISPUTED:
             judgement = Judgement(Status.EXISTS, _DISPUTED[name, number])
+        elif name == "Nawawi" and number.isdigit():
+            why = f"an-Nawawi's collection has 42 hadith, so there is no number {number}"
+            judgement = Judgement(Status.MISSING, why)
     text = match[0].strip()
     start = match.start() + match[0].index(text)
     reference = f"{name} {place}{number}"

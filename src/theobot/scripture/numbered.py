@@ -103,10 +103,10 @@ _WORKS = (
         _LAST_ANG,
         re.compile(
             r"(?<![A-Za-z])(?:(?:Sri\s+)?(?:Guru|Adi)\s+Granth(?:\s+Sahib)?(?:\s+Ji)?"
-            r"|(?-i:[SA]?GGSJ?))" + _ANG,
+            r"|(?-i:[SA]?GGSJ?|ggs))" + _ANG,
             re.IGNORECASE,
         ),
-        re.compile("[Gg]ranth|GGS"),
+        re.compile("[Gg]ranth|GGS|ggs"),
     ),
     _Work(
         "ggs",
@@ -207,6 +207,8 @@ def _find_reversed(plain: str) -> Iterator[Citation]:
 def _is_part(plain: str, match: re.Match[str], item: re.Match[str], work: _Work) -> bool:
     """Whether a number after a title counts its parts: not a year, a time or a number of things."""
     first, end = int(item["first"]), item.end()
+    if match[0].lower().startswith("ang") and plain[end : end + 1] == ",":
+        return "Granth" in plain or "Guru" in plain  # else a person's name and age
     if match["key"]:
         return _ANG_OF_ANOTHER.match(plain, end) is None
     if is_count(plain, end) or re.match(r"\s*(?:edition|revision|version|update)", plain[end:]):

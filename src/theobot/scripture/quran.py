@@ -46,6 +46,10 @@ _BY_SURAH = re.compile(
     r"|no\.)[\s,]*)?))?"
     rf"(?:(?P<surah>\d{{1,3}})(?!\d)|(?P<verse_word>{_VERSE_WORD})\s*(?=\d))"
 )
+_SMALL_LETTERS = re.compile(
+    r"(?<![A-Za-z0-9])[Ss]urah?\s+(?P<name>[a-z][\w'-]+(?:\s[a-z][\w'-]+)?)\s+(?P<surah>\d{1,3})"
+    r"(?=\s?:\s?\d)"
+)
 _NAME_AFTER = re.compile(
     rf"[\s,:-]*(?P<open>\()?(?P<name>{_NAME})(?(open)\))(?=[\s,:(]*(?:\d|{_VERSE_WORD}))"
 )
@@ -72,6 +76,10 @@ def find(plain: str) -> Iterator[Citation]:
     """
     for match in _BY_SURAH.finditer(plain):
         yield from _read_surah(plain, match)
+    for match in _SMALL_LETTERS.finditer(plain):
+        if surahs.find_numbers(match["name"]):
+            number = int(match["surah"])
+            yield from _read_numbers(plain, match.start(), match.end(), number, match["name"])
     for match in _BY_BOOK.finditer(plain):
         yield from _read_book(plain, match)
     for match in _BY_NAME.finditer(plain):

@@ -8,8 +8,14 @@ import pytest
 
 from theobot.scripture import find_citations
 
-VECTORS = Path(__file__).with_name("vectors.jsonl")
-SHA256: str | None = "c870f119c62aabbbeda1815e89f57a61754ba8d9688b22b2f59b51d08185fc38"
+# Each set was written by somebody who had not read the code, and labels are as they wrote them but
+# for three hadith numbers, which are "cannot verify" by the rule that no edition is called wrong.
+# Found on the first run (precision, recall): 98.8 %, 96.9 %; of the second, harder set 94.6 %,
+# 94.3 %. What they showed was then mended.
+FROZEN = {
+    "vectors.jsonl": "c870f119c62aabbbeda1815e89f57a61754ba8d9688b22b2f59b51d08185fc38",
+    "vectors_2.jsonl": "d6f2f5ae64e3e6cc6a5c4ac75d8dba215d3df3e6f401c22325be5f7e6ba398e6",
+}
 BAR = 0.99
 SAME = {
     "catechism": "ccc",
@@ -21,18 +27,19 @@ SAME = {
 }
 
 
-def load() -> list[dict]:
-    return [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines() if line]
+def load(name: str) -> list[dict]:
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line]
 
 
-def test_the_vectors_are_the_frozen_ones():
-    if SHA256 is None:
-        pytest.skip("the vectors are not frozen yet")
-    assert hashlib.sha256(VECTORS.read_bytes()).hexdigest() == SHA256
-    assert len(load()) >= 400
+@pytest.mark.parametrize("name", FROZEN)
+def test_the_vectors_are_the_frozen_ones(name):
+    octets = Path(__file__).with_name(name).read_bytes()
+    assert hashlib.sha256(octets).hexdigest() == FROZEN[name]
+    assert len(load(name)) >= 400
 
 
-def score() -> tuple[int, int, int, list[str]]:
+def score(name: str) -> tuple[int, int, int, list[str]]:
     """Count citations judged rightly, those said, those labelled; and tell each disagreement.
 
     A label and what is found belong together where their spans overlap in the same corpus; a label
@@ -40,7 +47,7 @@ def score() -> tuple[int, int, int, list[str]]:
     """
     right = said = labelled = 0
     wrong = []
-    for vector in load():
+    for vector in load(name):
         text, at = vector["text"], 0
         citations = find_citations(text)
         used = set()
@@ -70,8 +77,9 @@ def score() -> tuple[int, int, int, list[str]]:
     return right, said, labelled, wrong
 
 
-def test_precision_and_recall_of_existence():
-    right, said, labelled, wrong = score()
+@pytest.mark.parametrize("name", FROZEN)
+def test_precision_and_recall_of_existence(name):
+    right, said, labelled, wrong = score(name)
     told = "\n".join(wrong)
     assert right / said >= BAR, f"precision {right}/{said}\n{told}"
     assert right / labelled >= BAR, f"recall {right}/{labelled}\n{told}"
