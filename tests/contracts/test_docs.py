@@ -21,9 +21,10 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_page_of_the_command_line_is_up_to_date():
-    page = runpy.run_path(str(ROOT / "tools" / "build_docs.py"))["cli_page"]()
-    assert read("docs/cli.md") == page, "type: make docs"
+@pytest.mark.parametrize("page", ["cli", "data"])
+def test_pages_written_by_the_program_are_up_to_date(page):
+    built = runpy.run_path(str(ROOT / "tools" / "build_docs.py"))[f"{page}_page"]()
+    assert read(f"docs/{page}.md") == built, "type: make docs"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,0 +1,209 @@
+"""What a benchmark will claim, fixed before the first answer: metrics, margins, seeds, hashes.
+
+`plan.json` is written before anything is answered, and its hash is kept beside the answers. A plan
+that was changed afterwards is still obeyed, but the report says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from theobot import __version__
+from theobot.bench.questions import SETS, SIDECAR, TRAPS, shipped_questions
+from theobot.config import Section
+from theobot.errors import DataError
+from theobot.run_folder import explain_write_errors, write_text
+
+PLAN = "plan.json"
+FIXED = "plan.sha256"
+"""The plan's hash when the first answer was written."""
+
+Hypothesis = Literal["better", "not_worse"]
+
+
+class SetPlan(Section):
+    """What is claimed of one set of questions."""
+
+    hypothesis: Hypothesis
+    """Theobot is better than the base, or not worse by the margin."""
+    margin: float = Field(0.05, gt=0, lt=1)
+    """The largest loss that is taken for harmless, as a share of the marks."""
+    metric: str = "score"
+    """Key points, multiple choice or checked answers, whichever a question has."""
+
+
+class BenchPlan(Section):
+    """A plan; hashes are None until they are known, and known before the first answer."""
+
+    created: str
+    """When, in UTC."""
+    in_domain: SetPlan = SetPlan(hypothesis="better")
+    """The six themes."""
+    near_domain: SetPlan = SetPlan(hypothesis="not_worse")
+    """Religion and ethics beside them."""
+    out_of_domain: SetPlan = SetPlan(hypothesis="not_worse")
+    """Everything else: what must not be damaged."""
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Confidence of the intervals."""
+    sign_flip_seed: int = 20_260_101
+    """Of the sign flips behind p values."""
+    random_ten_seed: int = 10
+    """Of the ten questions that the report shows whatever came out."""
+    noise_questions: int = Field(20, ge=0)
+    """How many questions the base answers twice, to see what chance alone changes."""
+    truncation_limit: float = Field(0.05, ge=0, le=1)
+    """Share of answers cut at their cap above which no verdict is given for a set."""
+    missing_limit: float = Field(0.02, ge=0, le=1)
+    """Share of questions without both answers above which no verdict is given."""
+    limit: int | None = None
+    """Most questions of each set."""
+    same_prompt: bool = False
+    """Both get the seed's raw prompt."""
+    questions: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each question file."""
+    data: str | None = None
+    """Fingerprint of the training rows, where they are known."""
+    base: str | None = None
+    """The base model."""
+    adapter: str | None = None
+    """SHA-256 of the adapter's weights."""
+    against: str | None = None
+    """SHA-256 of the adapter that stands in the base's place."""
+    code: str = ""
+    """Version of Theobot and, in a checkout, its commit."""
+
+    def sha256(self) -> str:
+        """Hash of the whole plan."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
+    """The default plan for a folder of question files.
+
+    Args:
+        folder: of the question files; by default the shipped ones.
+        facts: fields of the plan that are known already.
+    """
+    return BenchPlan(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        questions=hash_questions(folder),
+        code=code_version(),
+        **facts,
+    )
+
+
+def hash_questions(folder: Path | None = None) -> dict[str, str]:
+    """SHA-256 of each question file and of the mark schemes beside them."""
+    place = folder or shipped_questions()
+    names = [*(f"{name}_questions.txt" for name in (*SETS, TRAPS)), SIDECAR]
+    return {
+        name: hashlib.sha256((place / name).read_bytes()).hexdigest()
+        for name in names
+        if (place / name).is_file()
+    }
+
+
+def code_version() -> str:
+    """Version, and the commit where this is a git checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__} ({commit})"
+
+
+def write_plan(plan: BenchPlan, path: Path) -> None:
+    """Write a plan as readable JSON."""
+    with explain_write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, plan.model_dump_json(indent=2) + "\n")
+
+
+def read_plan(path: Path) -> BenchPlan:
+    """Read a plan.
+
+    Raises:
+        DataError: no such file, or it is no plan.
+    """
+    try:
+        return BenchPlan.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file. `theobot bench plan -o {path}` makes one."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        problems = [
+            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}."
+            for one in error.errors()
+        ]
+        raise DataError(problems) from None
+
+
+def complete_plan(plan: BenchPlan, facts: Mapping[str, Any]) -> BenchPlan:
+    """The plan with the hashes that it left open."""
+    known = {
+        key: value for key, value in facts.items() if getattr(plan, key) in (None, {}, "") and value
+    }
+    return plan.model_copy(update=known)
+
+
+def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
+    """What is not as planned, a sentence each.
+
+    Args:
+        plan: the plan.
+        facts: fields of the plan as they are now; None is unknown and not compared.
+    """
+    found = []
+    for key, value in facts.items():
+        planned = getattr(plan, key)
+        if value is None or planned == value:
+            continue
+        if isinstance(planned, dict):
+            names = [name for name in {**planned, **value} if planned.get(name) != value.get(name)]
+            found.append(f"{key}: {', '.join(sorted(names))} changed")
+        else:
+            found.append(f"{key}: planned {_short(planned)}, now {_short(value)}")
+    return found
+
+
+def fix_plan(folder: Path, plan: BenchPlan) -> None:
+    """Keep the plan's hash at the moment of the first answer; later calls change nothing."""
+    if not (folder / FIXED).exists():
+        write_text(folder / FIXED, plan.sha256() + "\n")
+
+
+def changed_since_first_answer(folder: Path, plan: BenchPlan) -> bool:
+    """Whether the plan is another than when the first answer was written, or none was fixed."""
+    try:
+        return (folder / FIXED).read_text(encoding="utf-8").strip() != plan.sha256()
+    except OSError:
+        return True
+
+
+def planned_sets(plan: BenchPlan) -> Sequence[tuple[str, SetPlan]]:
+    """The three sets in their order, each with what is claimed of it."""
+    return [(name, getattr(plan, name)) for name in SETS]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value) if not isinstance(value, str) else value
+    return text if len(text) <= 20 else f"{text[:12]}..."
