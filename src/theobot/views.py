@@ -10,7 +10,7 @@ from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
     from theobot.bench.benchmark import BenchResult
-    from theobot.bench.interval import Interval
+    from theobot.bench.statistics import Interval
     from theobot.bench.likelihood import LikelihoodComparison
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome

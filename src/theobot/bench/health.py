@@ -12,7 +12,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.interval import Interval, paired_interval
+from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.questions import Question
 from theobot.generation.generator import Arm
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from theobot.bench.interval import Interval, paired_interval
+from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.questions import Question
 from theobot.config import PromptFormat, TokenSettings
 from theobot.data.examples import Example
