@@ -10,8 +10,8 @@ from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
     from theobot.bench.benchmark import BenchResult
-    from theobot.bench.statistics import Interval
     from theobot.bench.likelihood import LikelihoodComparison
+    from theobot.bench.statistics import Interval
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome
     from theobot.data.repair import Repair

@@ -12,8 +12,8 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.questions import Question
+from theobot.bench.statistics import Interval, paired_interval
 from theobot.generation.generator import Arm
 
 RUN = 6

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.questions import Question
+from theobot.bench.statistics import Interval, paired_interval
 from theobot.config import PromptFormat, TokenSettings
 from theobot.data.examples import Example
 from theobot.data.prompt import Turn, render_prompt
