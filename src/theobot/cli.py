@@ -13,7 +13,6 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,9 @@ from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, Nam
 from pydantic import ValidationError
 
 from theobot import __version__, terminal, views
-from theobot.cli_data import Flag, data, scripture
+from theobot.cli_bench import bench, mark
+from theobot.cli_data import data, scripture
+from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.config import (
     GenerationSettings,
     TokenSettings,
@@ -36,7 +37,7 @@ from theobot.model import before_torch
 from theobot.training import ranks
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import Arm, Generator, LocalGenerator
+    from theobot.generation.generator import Arm, Generator
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
@@ -60,24 +61,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(data)
+app.command(bench)
+app.command(mark)
 app.command(scripture)
-
-
-@dataclass(frozen=True)
-class Selectors:
-    """Which model and adapter a command works with.
-
-    Args:
-        run: Run folder whose adapter and base are used; without it the newest finished run.
-        adapter: Any standard PEFT LoRA folder, such as ~/Theobot/adapter.
-        model: Base model: a Hub id, a local folder, or "nano"; by default the adapter's own.
-        device: Device to compute on: "auto", "cpu", "cuda", "cuda:1" or "mps".
-    """
-
-    run: Path | None = None
-    adapter: Path | None = None
-    model: str | None = None
-    device: str = "auto"
 
 
 @app.command
@@ -180,7 +166,7 @@ def ask(
 
     if not question.strip():
         raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
-    generator = _load_generator(selectors, base=base, compare=compare)
+    generator = load_generator(selectors, base=base, compare=compare)
     arms = generator.arms if compare else generator.arms[-1:]
     turns = [Turn("user", question.strip())]
     if json:
@@ -218,47 +204,8 @@ def chat(
     """
     from theobot.generation.chat import Conversation
 
-    generator = _load_generator(selectors, base=base)
+    generator = load_generator(selectors, base=base)
     terminal.run_chat(Conversation(generator, generation.max_new_tokens))
-    return 0
-
-
-@app.command
-def bench(
-    *,
-    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
-    questions: Path | None = None,
-    same_prompt: Flag = False,
-    limit: int | None = None,
-    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
-) -> int:
-    """Answer the three question sets with base and Theobot, and write the files to compare.
-
-    Typed again after an interruption it goes on where it stopped.
-
-    Args:
-        questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
-            out_of_domain_questions.txt; without it the shipped ones.
-        same_prompt: Give both the seed's raw prompt, instead of each its own format.
-        limit: Most questions per set.
-        output: Folder for answers and files; without it `bench` beside the adapter.
-    """
-    from theobot.bench.benchmark import run_bench
-
-    if limit is not None and limit < 1:
-        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
-    generator = _load_generator(selectors)
-    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
-    with terminal.Progress("Answering") as progress:
-        result = run_bench(
-            generator,
-            output or generator.adapter.path.parent / "bench",
-            questions=questions,
-            limit=limit,
-            same_prompt=same_prompt,
-            on_progress=lambda at: progress.show(at.done, at.total),
-        )
-    views.show_bench(result)
     return 0
 
 
@@ -281,26 +228,6 @@ def fetch(
     folder = fetch_model(model, output, on_note=terminal.note, show_bars=bars)
     terminal.line(str(folder))
     return 0
-
-
-def _load_generator(
-    selectors: Selectors, *, base: bool = False, compare: bool = False
-) -> LocalGenerator:
-    """Choose, tell what was chosen (device first), load."""
-    if base and compare:
-        raise SettingsError("--base and --compare were both given; type one of them.")
-    from theobot.model.adapter import select
-
-    selection = select(selectors.run, selectors.adapter, selectors.model, base_only=base)
-    from theobot.generation.generator import load_generator
-    from theobot.model.device import choose_compute
-
-    compute = choose_compute(selectors.device)
-    terminal.note(compute.sentence())
-    terminal.note(selection.note)
-    if base:
-        selection = selection._replace(adapter=None)
-    return load_generator(selection, compute=compute)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -8,13 +8,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from theobot import terminal, views
+from theobot.cli_models import Flag
 from theobot.config import TokenSettings
 from theobot.errors import PROBLEMS, SettingsError
 
 data = App(name="data", help="Check, mend and split training data; see what the model will see.")
 scripture = App(name="scripture", help="Check references to scripture in free text.")
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 
 @data.command

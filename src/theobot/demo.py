@@ -151,7 +151,9 @@ def _benchmark(generator: LocalGenerator, run: RunFolder, limit: int | None) -> 
             generator,
             run.bench,
             limit=limit,
+            run=run.path,
             on_progress=lambda at: progress.show(at.done, at.total),
+            on_note=terminal.note,
         )
     views.show_bench(result)
     in_domain = [question for question in result.questions if question.set == "in_domain"]
@@ -162,6 +164,7 @@ def _name_files(run: RunFolder) -> None:
     terminal.heading("5. Look at")
     terminal.facts(
         {
+            "the report": run.bench / "report.html",
             "answers side by side": run.bench / "side_by_side.md",
             "loss over time": run.loss_svg,
             "the adapter (plain PEFT)": run.adapter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
     from theobot.bench.benchmark import BenchResult
+    from theobot.bench.leaks import Leak
     from theobot.bench.likelihood import LikelihoodComparison
+    from theobot.bench.mark_results import MarkingResult
     from theobot.bench.statistics import Interval
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome
@@ -124,10 +127,10 @@ def show_training(result: TrainResult) -> None:
 
 
 def show_bench(result: BenchResult) -> None:
-    """Figures of each set and arm, then the files, the page to open first at the top."""
+    """Are the answers sound at first sight, then the verdict and the files."""
     rows = [
         (
-            figures.set,
+            figures.set.replace("_", "-"),
             figures.arm,
             str(figures.answers),
             f"{figures.stopped:.0%}",
@@ -143,8 +146,65 @@ def show_bench(result: BenchResult) -> None:
     note("ended: by an end-of-sequence token; repeat: the same six words twice; overlap: words")
     note("shared with the question's own reference answer; gain: the same less that with other")
     note("questions' references, 95 % interval. None of this says whether an answer is right.")
-    for path in (result.side_by_side, *result.files):
+    show_report(result)
+
+
+def show_report(result: BenchResult) -> None:
+    """The verdict of each set in points of 100 marks, what to doubt, then the files to open."""
+    report = result.report
+    columns = ("set", "questions", "base", "Theobot", "difference (95 %)", "better/equal/worse", "")
+    table(
+        columns,
+        [
+            (
+                one.name.replace("_", "-"),
+                str(one.n),
+                f"{100 * one.base:.1f}",
+                f"{100 * one.theobot:.1f}",
+                f"{100 * one.difference.mean:+.1f} ({100 * one.difference.low:+.1f} to "
+                f"{100 * one.difference.high:+.1f})",
+                f"{one.better}/{one.equal}/{one.worse}",
+                one.verdict.value,
+            )
+            for one in report.sets
+        ],
+    )
+    line(report.decision.words)
+    for one in report.sets:
+        if one.more_questions:
+            name = one.name.replace("_", "-")
+            note(f"About {one.more_questions} more {name} questions would settle its margin.")
+    for light in report.trust:
+        if light.state != "good":
+            note(f"{light.name}: {light.sentence}")
+    for path in (*result.reports, result.side_by_side, *result.files):
         line(str(path))
+
+
+def show_leaks(leaks: Sequence[Leak]) -> None:
+    """What `bench leaks` found: leaks with both texts, labels as counts."""
+    fatal = [leak for leak in leaks if leak.level.is_leak]
+    for leak in fatal:
+        line(f"{leak.trained.where}: its {leak.sentence()}")
+        line(f"    trained: {_first_words(getattr(leak.trained, leak.part))}")
+        line(f"    asked:   {_first_words(getattr(leak.asked, leak.part))}")
+    labels = Counter(leak.level.value for leak in leaks if not leak.level.is_leak)
+    for name, count in sorted(labels.items()):
+        note(f"{name.replace('_', ' ')} (no leak): {count}")
+    line(_counted(len(fatal), "leak"))
+
+
+def show_marking(result: MarkingResult) -> None:
+    """What the marks say, what must not be concluded from them, and what to type next."""
+    line(result.sentence)
+    for reason in (*result.reasons, *result.notes):
+        note(reason)
+    note("`theobot bench report DIR` writes the report anew, with these marks in it.")
+
+
+def _first_words(text: str, most: int = 160) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
 
 
 def show_likelihood(comparison: LikelihoodComparison) -> None:

@@ -43,6 +43,8 @@ def test_the_command_line_answers_without_heavy_packages(typed):
         "theobot.generation.scripted",
         "theobot.bench.answer_files",
         "theobot.bench.health",
+        "theobot.bench.report",
+        "theobot.bench.marking",
     ],
 )
 def test_modules_that_only_read_files_load_nothing_heavy(module):

@@ -123,7 +123,7 @@ def test_a_closed_pipe_is_no_error(monkeypatch, tmp_path, capfd):
 
 
 def test_a_reader_that_stops_early_is_no_error(rows_file):
-    typed = [sys.executable, "-m", "theobot", "data", "check", *[str(rows_file)] * 200]
+    typed = [sys.executable, "-m", "theobot", "data", "check", *[str(rows_file)] * 40]
     with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -275,15 +275,59 @@ def test_chat_reads_lines(tiny, monkeypatch, capsys):
 def test_bench_writes_the_six_files_and_goes_on_where_it_stopped(tiny, questions, tmp_path, capsys):
     out = tmp_path / "out"
     typed = ["bench", *tiny, "--questions", str(questions), "--limit", "1", "-o", str(out)]
-    assert cli.main(typed) == 0
+    assert cli.main(typed) == 4  # one question a set cannot tell
     shown = capsys.readouterr().out
+    assert "Cannot tell" in shown
     for arm in ("base", "theobot"):
         for name in ("in_domain", "near_domain", "out_of_domain"):
             assert (out / f"{arm}_{name}.txt").is_file()
             assert f"{arm}_{name}.txt" in shown
     before = (out / "answers.jsonl").read_bytes()
-    assert cli.main(typed) == 0
+    assert cli.main(typed) == 4
     assert (out / "answers.jsonl").read_bytes() == before
+    assert cli.main(["bench", "report", str(out)]) == 4
+    assert f"{out}/report.html" in capsys.readouterr().out
+
+
+def test_answers_are_marked_blind_and_the_marks_told(tiny, questions, tmp_path, capsys):
+    out = tmp_path / "out"
+    cli.main(["bench", *tiny, "--questions", str(questions), "-o", str(out)])
+    capsys.readouterr()
+    assert cli.main(["mark", "pack", str(out), "Jo", "--seed", "1"]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert "theobot" not in page.read_text(encoding="utf-8").lower()
+    assert cli.main(["mark", "close", str(out)]) == 2
+    assert "no marks yet" in capsys.readouterr().err
+
+
+def test_a_plan_can_be_made_and_is_obeyed(tiny, questions, tmp_path, capsys):
+    out = tmp_path / "out"
+    typed = ["--questions", str(questions), "--limit", "1"]
+    assert cli.main(["bench", "plan", *typed, "-o", str(out / "plan.json")]) == 0
+    assert cli.main(["bench", "plan", *typed, "-o", str(out / "plan.json")]) == 2
+    assert cli.main(["bench", *tiny, "--questions", str(questions), "-o", str(out)]) == 4
+    assert len((out / "answers.jsonl").read_text().splitlines()) == 6
+    assert cli.main(["bench", *tiny, "--questions", str(questions), "--limit", "2"]) in (2, 4)
+
+
+def test_bench_leaks_tells_leaks_and_labels_apart(tmp_path, capsys):
+    rows = [
+        {"prompt": "User: What is a vow?\nAssistant:", "completion": "See Matthew 5:39."},
+        {"prompt": "User: What is a river?\nAssistant:", "completion": "Water."},
+    ]
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = tmp_path / "asked.txt"
+    asked.write_text("Explain Matthew 5:39.\n")
+    assert cli.main(["bench", "leaks", str(train), str(asked)]) == 0
+    out, err = capsys.readouterr()
+    assert out == "0 leaks\n"
+    assert "same verse (no leak): 1" in err
+    asked.write_text("What is a river?\n")
+    assert cli.main(["bench", "leaks", str(train), str(asked)]) == 1
+    assert "train.jsonl:2: its question is word for word" in capsys.readouterr().out
+    assert cli.main(["bench", "leaks", str(train), str(asked), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)[0]["level"] == "exact"
 
 
 def test_bench_writes_beside_the_adapter_by_default(
@@ -293,7 +337,7 @@ def test_bench_writes_beside_the_adapter_by_default(
     shutil.copytree(tiny_adapter_folder, adapter)
     typed = ["bench", "--adapter", str(adapter), "--model", str(tiny_base_folder)]
     typed += ["--device", "cpu", "--questions", str(questions), "--limit", "1"]
-    assert cli.main(typed) == 0
+    assert cli.main(typed) == 4
     assert (tmp_path / "Theobot" / "bench" / "side_by_side.md").is_file()
 
 

@@ -1,5 +1,9 @@
 """Every question answered by both arms, appended to `answers.jsonl` as it is written.
 
+Answers are kept by what decides them: base, adapter bytes, prompts, caps, decoding. Asked under
+other conditions, a folder's answers are set aside as `answers-<key>.jsonl`, and found again when
+those conditions come back; no adapter is ever served another's answers.
+
 The store can be cut off at any moment. Which questions share a batch follows from the list of
 questions alone, and records are appended in the planned order; so a store is always a beginning
 of the finished one, a broken-off batch is answered again as a whole, and the finished file has the
@@ -22,7 +26,9 @@ from theobot.errors import RunError
 from theobot.generation.generator import Answer, Arm, Generator, StopReason
 from theobot.run_folder import explain_write_errors
 
-BATCH_SIZE = 16
+ANSWERS = "answers.jsonl"
+BATCH_SIZE = 32
+"""Questions between two writes to the store; how many are computed at once is up to memory."""
 
 _SENTENCES_CAP = 192
 _CAPS = ((1, 32), (4, _SENTENCES_CAP), (6, 384))
@@ -53,10 +59,15 @@ class AnswerRecord(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Questions answered together by one arm; `expected` are their records without outcomes."""
+    """Questions answered together by both arms.
 
-    arm: Arm
-    prompt_format: PromptFormat
+    Args:
+        formats: the arms, and in which prompt format each is asked.
+        questions: the questions.
+        expected: the records without their outcomes: of each question, one for each arm.
+    """
+
+    formats: dict[Arm, PromptFormat]
     questions: tuple[Question, ...]
     expected: tuple[dict[str, Any], ...]
 
@@ -90,30 +101,56 @@ def plan_answers(
     """Fix batches, prompts and caps before anything is answered.
 
     Questions of equal cap and similar length share a batch, so that no row waits long for
-    another; each batch is answered by every arm in turn.
+    another; the longest come first, so that what does not fit into memory fails at once.
 
     Args:
         generator: who will answer.
         questions: all of them, in any number.
         same_prompt: both arms get the seed's raw prompt instead of each its own format.
-        batch_size: rows per batch.
+        batch_size: questions per batch.
     """
-    order = sorted(questions, key=lambda q: (cap_for(q), len(q.text), q.id))
+    order = sorted(questions, key=lambda q: (-cap_for(q), -len(q.text), q.id))
+    formats: dict[Arm, PromptFormat] = {
+        arm: "seed" if same_prompt else generator.formats[arm] for arm in generator.arms
+    }
     about = generator.describe()
     about["decoding"] = {**about["decoding"], "batch_size": batch_size}
     batches = []
     for start in range(0, len(order), batch_size):
         group = tuple(order[start : start + batch_size])
-        for arm in generator.arms:
-            chosen: PromptFormat = "seed" if same_prompt else generator.formats[arm]
-            expected = tuple(_expected(generator, q, arm, chosen) | about for q in group)
-            batches.append(Batch(arm, chosen, group, expected))
+        expected = tuple(
+            _expected(generator, question, arm, chosen) | about
+            for question in group
+            for arm, chosen in formats.items()
+        )
+        batches.append(Batch(formats, group, expected))
     everything = json.dumps([batch.expected for batch in batches], ensure_ascii=False)
     plan = hashlib.sha256(everything.encode()).hexdigest()
     return [
         batch._replace(expected=tuple(record | {"plan": plan} for record in batch.expected))
         for batch in batches
     ]
+
+
+def open_store(folder: Path, batches: Sequence[Batch]) -> Path:
+    """The store for these conditions; one of others is set aside, and one set aside found again.
+
+    Raises:
+        RunError: the store is damaged, or cannot be moved.
+    """
+    store = folder / ANSWERS
+    wanted = batches[0].expected[0]["plan"] if batches else ""
+    rows = _rows(store, _read(store)) if store.exists() else []
+    with explain_write_errors(store):
+        if rows and rows[0]["plan"] != wanted:
+            store.replace(_aside(folder, rows[0]["plan"]))
+        if not store.exists() and _aside(folder, wanted).exists():
+            _aside(folder, wanted).replace(store)
+    return store
+
+
+def _aside(folder: Path, plan: str) -> Path:
+    return folder / f"answers-{plan[:12]}.jsonl"
 
 
 def answer_questions(
@@ -129,17 +166,17 @@ def answer_questions(
     yield Progress(done, total)
     start = 0
     for batch in batches:
-        have = min(max(done - start, 0), len(batch.questions))
-        start += len(batch.questions)
-        if have == len(batch.questions):
+        have = min(max(done - start, 0), len(batch.expected))
+        start += len(batch.expected)
+        if have == len(batch.expected):
             continue
-        answers = generator.answer(
+        answers = generator.answer_pairs(
             [[Turn("user", question.text)] for question in batch.questions],
-            batch.arm,
-            prompt_format=batch.prompt_format,
-            max_new_tokens=[record["max_new_tokens"] for record in batch.expected],
+            formats=batch.formats,
+            max_new_tokens=[cap_for(question) for question in batch.questions],
         )
-        lines = [_line(r, a) for r, a in zip(batch.expected, answers, strict=True)]
+        given = [answer[arm] for answer in answers for arm in batch.formats]
+        lines = [_line(r, a) for r, a in zip(batch.expected, given, strict=True)]
         _append(store, lines[have:])
         done = start
         yield Progress(done, total)

@@ -1,39 +1,67 @@
-"""The benchmark as one call: questions -> answers of both arms -> files a person can compare."""
+"""The benchmark as one call: plan -> leaks -> answers of both arms -> probes -> verdict -> report.
+
+Each stage leaves a file, so that a run that was cut off goes on, and that `rejudge` can do the last
+stages again without a model.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from theobot.bench import saved
 from theobot.bench.answer_files import write_answer_files, write_side_by_side
 from theobot.bench.answers import (
+    ANSWERS,
     BATCH_SIZE,
     AnswerRecord,
     Progress,
     answer_questions,
+    open_store,
     plan_answers,
     read_answers,
 )
+from theobot.bench.choices import CHOICES, score_choices, write_choices
+from theobot.bench.drift import measure_drift
 from theobot.bench.health import Health, measure_health
+from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
+from theobot.bench.noise import measure_noise
+from theobot.bench.plan import (
+    PLAN,
+    BenchPlan,
+    complete_plan,
+    differences,
+    fix_plan,
+    hash_questions,
+    make_plan,
+    read_plan,
+    write_plan,
+)
 from theobot.bench.questions import Question, read_questions
+from theobot.bench.report import write_report
+from theobot.bench.report_model import Report
+from theobot.bench.results import judge
+from theobot.config import PromptFormat
+from theobot.data.dataset import fingerprint, stratified
+from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
-from theobot.errors import AdapterError, InvalidRunError
-from theobot.generation.generator import Generator
-from theobot.run_folder import explain_write_errors, write_json, write_text
+from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
+from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
 
-ANSWERS = "answers.jsonl"
-QUESTIONS = "questions.jsonl"
 HEALTH = "health.json"
 
 _EFFECT_PROMPTS = 8
+_LEAKS_SHOWN = 5
 
 
 class BenchResult(NamedTuple):
     """What a benchmark left behind.
 
-    `files` are the six answer files; `side_by_side` the page to open first.
+    `files` are the answer files; `side_by_side` all answers on one page; `reports` the report as
+    HTML, Markdown and JSON.
     """
 
     folder: Path
@@ -42,6 +70,8 @@ class BenchResult(NamedTuple):
     files: list[Path]
     side_by_side: Path
     health: list[Health]
+    report: Report
+    reports: list[Path]
 
 
 def run_bench(
@@ -52,43 +82,153 @@ def run_bench(
     limit: int | None = None,
     same_prompt: bool = False,
     batch_size: int = BATCH_SIZE,
+    run: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> BenchResult:
-    """Answer every question with both arms, or go on where an earlier call was cut off.
+    """Answer every question with both arms, or go on where an earlier call was cut off; judge.
 
     Args:
         generator: with both arms.
-        folder: for the answers and files; made when missing.
+        folder: for the answers and files; made when missing. A plan.json there is obeyed.
         questions: folder of question files; by default the shipped ones.
         limit: most questions per set.
         same_prompt: the seed's raw prompt for both arms, instead of each its own format.
-        batch_size: rows answered at once.
+        batch_size: questions answered at once.
+        run: run folder of the adapter, which tells what it was trained on; None if unknown.
         on_progress: told of each batch.
+        on_note: told in a sentence what else is being done.
 
     Raises:
-        InvalidRunError: the adapter changes nothing, so that there is nothing to compare.
+        InvalidRunError: a leak, an adapter without effect, or too many missing answers.
         TheobotError: questions, adapter or folder cannot be used.
     """
-    chosen = read_questions(questions, limit)
-    check_adapter(generator, chosen)
+    trained = training_rows(run)
+    about = generator.describe()
+    facts = {
+        "questions": hash_questions(questions),
+        "data": None if trained is None else fingerprint(trained),
+        "base": about["model"],
+        "adapter": about["adapter_sha256"],
+    }
+    plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
+    chosen = read_questions(questions, plan.limit)
+    leaks = None if trained is None else refuse_leaks(trained, chosen)
+    effect = check_adapter(generator, chosen)
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    batches = plan_answers(generator, chosen, same_prompt=same_prompt, batch_size=batch_size)
-    store = folder / ANSWERS
-    for progress in answer_questions(generator, batches, store):
-        on_progress(progress)
-    records = read_answers(store)
+    write_plan(plan, folder / PLAN)
+    records = _answer(generator, folder, plan, chosen, batch_size, on_progress)
     _refuse_equal_answers(records)
-    _write_questions(folder / QUESTIONS, chosen)
-    files = write_answer_files(folder, chosen, records)
-    page = write_side_by_side(folder, chosen, records)
-    health = measure_health(chosen, records)
+    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
+        probes = {
+            "answers": records[0].plan,
+            "adapter_effect": effect,
+            "leaks": None if leaks is None else [leak.as_json() for leak in leaks],
+            **_probe(generator, folder, plan, chosen, records, on_note),
+        }
+        kept = {key: value for key, value in probes.items() if value is not None}
+        write_json(folder / saved.PROBES, kept | {"plan_changes": changes})
+    return rejudge(folder)
+
+
+def rejudge(folder: Path) -> BenchResult:
+    """Write everything that follows from saved answers, without a model.
+
+    Raises:
+        InvalidRunError: too many answers are missing.
+        TheobotError: a file is missing or damaged.
+    """
+    answered = saved.read_answered(folder)
+    saved.refuse_incomplete(answered)
+    report = judge(folder)
+    records = list(answered.records.values())
+    health = measure_health(answered.questions, records)
     write_json(folder / HEALTH, [figures.to_json() for figures in health])
-    return BenchResult(folder, chosen, records, files, page, health)
+    return BenchResult(
+        folder,
+        answered.questions,
+        records,
+        write_answer_files(folder, answered.questions, records),
+        write_side_by_side(folder, answered.questions, records),
+        health,
+        report,
+        write_report(folder, report),
+    )
 
 
-def check_adapter(generator: Generator, questions: Sequence[Question]) -> None:
+def training_rows(run: Path | None) -> list[Example] | None:
+    """The rows that a run was trained on, if they can still be read and are the same; else None."""
+    folder = RunFolder(run) if run is not None else None
+    if folder is None or not folder.config.is_file() or not folder.dataset.is_file():
+        return None
+    try:
+        rows = read_examples(read_json(folder.config)["data"])
+        told = read_json(folder.dataset)["train"]
+    except (TheobotError, KeyError, TypeError):
+        return None
+    wanted = {fingerprint(rows), fingerprint(_part(rows, told["rows"]))}
+    return rows if told["fingerprint"] in wanted else None
+
+
+def settle_plan(
+    folder: Path,
+    facts: dict[str, Any],
+    questions: Path | None,
+    limit: int | None,
+    same_prompt: bool,
+) -> tuple[BenchPlan, list[str]]:
+    """The plan of a folder, made or completed before the first answer; and what differs from it.
+
+    Raises:
+        DataError: no answer was seen yet, and the plan was made for something else.
+    """
+    path, seen = folder / PLAN, (folder / ANSWERS).exists()
+    if not path.exists():
+        plan = make_plan(questions, limit=limit, same_prompt=same_prompt)
+    else:
+        plan = read_plan(path)
+        typed = {"limit": limit, "same_prompt": same_prompt or None}
+        changes = differences(plan, facts | typed)
+        if changes and not seen:
+            raise DataError(
+                [f"{path}: {change}." for change in changes]
+                + ["Make a new one with `theobot bench plan`, or delete it to take the default."]
+            )
+        if seen:
+            return plan, changes
+    return complete_plan(plan, facts), []
+
+
+def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> list[Leak]:
+    """Look for leaks; the labels (same verse) are returned.
+
+    Raises:
+        InvalidRunError: training gives questions away.
+    """
+    leaks = find_leaks(
+        [from_example(example) for example in trained], [from_question(q) for q in questions]
+    )
+    fatal = [leak for leak in leaks if leak.level.is_leak]
+    if fatal:
+        shown = [f"{leak.trained.where}: its {leak.sentence()}." for leak in fatal[:_LEAKS_SHOWN]]
+        raise InvalidRunError(
+            [
+                f"The training rows give away {len({leak.asked.where for leak in fatal})} of the "
+                "questions; the benchmark would test memory.",
+                *shown,
+                "`theobot bench leaks TRAIN.jsonl` lists all. Take the rows out and train again, "
+                "or ask other questions with --questions.",
+            ]
+        )
+    return leaks
+
+
+def check_adapter(generator: Generator, questions: Sequence[Question]) -> float | None:
     """Refuse a missing or silent adapter before hours are spent on it.
+
+    Returns:
+        The largest change of a next-token logit; None where that cannot be known.
 
     Raises:
         AdapterError: there is no adapter.
@@ -100,12 +240,40 @@ def check_adapter(generator: Generator, questions: Sequence[Question]) -> None:
             "--run DIR or --adapter DIR."
         )
     prompts = [[Turn("user", question.text)] for question in questions[:_EFFECT_PROMPTS]]
-    if generator.adapter_effect(prompts) == 0.0:
+    effect = generator.adapter_effect(prompts)
+    if effect == 0.0:
         raise InvalidRunError(
             f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of the "
             "base. It was saved before it was trained (lora_B is zero), or belongs elsewhere; "
             "comparing it would mean nothing."
         )
+    return effect
+
+
+def _part(rows: list[Example], count: int) -> list[Example]:
+    """The fixed part of so many rows that the demo trains on."""
+    themes = {row.meta.get("theme") for row in rows}
+    return stratified(rows, count // len(themes))
+
+
+def _answer(
+    generator: Generator,
+    folder: Path,
+    plan: BenchPlan,
+    questions: Sequence[Question],
+    batch_size: int,
+    on_progress: Callable[[Progress], None],
+) -> list[AnswerRecord]:
+    batches = plan_answers(
+        generator, questions, same_prompt=plan.same_prompt, batch_size=batch_size
+    )
+    store = open_store(folder, batches)
+    lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in questions]
+    write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
+    fix_plan(folder, plan)
+    for progress in answer_questions(generator, batches, store):
+        on_progress(progress)
+    return read_answers(store)
 
 
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
@@ -119,6 +287,26 @@ def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
         )
 
 
-def _write_questions(path: Path, questions: Sequence[Question]) -> None:
-    lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in questions]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+def _probe(
+    generator: Generator,
+    folder: Path,
+    plan: BenchPlan,
+    questions: Sequence[Question],
+    records: Sequence[AnswerRecord],
+    on_note: Callable[[str], None],
+) -> dict[str, Any]:
+    """What only a model at hand can tell besides the answers: choices, drift, noise.
+
+    A server gives no likelihoods; there multiple choice is read from the answers.
+    """
+    formats: dict[Arm, PromptFormat] = {
+        arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
+    }
+    on_note("Asking the base some questions again, to see what chance alone changes.")
+    noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
+    if not isinstance(generator, LocalGenerator):
+        return {"noise": noise}
+    on_note("Multiple choice by likelihood, and how far the adapter moves the model elsewhere.")
+    write_choices(score_choices(generator, questions, formats), folder / CHOICES)
+    elsewhere = [record for record in records if record.set == "out_of_domain"]
+    return {"noise": noise, "drift": measure_drift(generator, elsewhere)}

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from theobot.bench.questions import Question, read_questions
-from theobot.data.examples import Example
+from theobot.bench.questions import Question, read_questions, read_set
+from theobot.data.examples import Example, read_examples
 from theobot.data.findings import Finding, error
 from theobot.data.similarity import (
     content_words,
@@ -88,6 +88,18 @@ class Leak(NamedTuple):
     asked: Text
     shared: str
 
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "level": self.level.value,
+            "leak": self.level.is_leak,
+            "part": self.part,
+            "score": round(self.score, 3),
+            "trained": {"where": self.trained.where, "text": getattr(self.trained, self.part)},
+            "asked": {"where": self.asked.where, "text": getattr(self.asked, self.part)},
+            "shared": self.shared,
+        }
+
     def sentence(self) -> str:
         """What is alike, for a person."""
         what = {
@@ -103,11 +115,15 @@ class Leak(NamedTuple):
 
 def find_leaks(trained: Sequence[Text], asked: Sequence[Text]) -> list[Leak]:
     """All pairs that are alike, the gravest level of each pair and part; in the rows' order."""
-    found = [
-        *_alike("question", trained, asked),
-        *_alike("answer", trained, asked),
-        *_same_verses(trained, asked),
-    ]
+    return _in_order([*_copies(trained, asked), *_same_verses(trained, asked)], trained)
+
+
+def _copies(trained: Sequence[Text], asked: Sequence[Text]) -> list[Leak]:
+    """The pairs that are leaks, without the labels."""
+    return [*_alike("question", trained, asked), *_alike("answer", trained, asked)]
+
+
+def _in_order(found: list[Leak], trained: Sequence[Text]) -> list[Leak]:
     order = {id(text): place for place, text in enumerate(trained)}
     return sorted(found, key=lambda leak: order[id(leak.trained)])
 
@@ -122,9 +138,29 @@ def across_sets(questions: Sequence[Question]) -> list[Leak]:
         leak
         for place, earlier in enumerate(groups)
         for later in groups[place + 1 :]
-        for leak in find_leaks(earlier, later)
-        if leak.level.is_leak
+        for leak in _in_order(_copies(earlier, later), earlier)
     ]
+
+
+def check_files(train: str | Path, places: Sequence[Path] = ()) -> list[Leak]:
+    """Leaks from a file of training rows into question files, and between question sets.
+
+    Args:
+        train: as `read_examples` takes it.
+        places: files with one question a line, or folders of question sets; without any the
+            shipped sets.
+
+    Raises:
+        DataError: rows or questions cannot be read.
+    """
+    trained = [from_example(example) for example in read_examples(train)]
+    where: Sequence[Path | None] = places or [None]
+    questions = [question for place in where for question in _questions_of(place)]
+    return find_leaks(trained, [from_question(one) for one in questions]) + across_sets(questions)
+
+
+def _questions_of(place: Path | None) -> list[Question]:
+    return read_questions(place) if place is None or place.is_dir() else read_set(place)
 
 
 def from_example(example: Example) -> Text:
@@ -148,13 +184,12 @@ def find_leaks_in_rows(examples: Sequence[Example], questions: Path | None) -> l
         questions: folder of the question sets; without it the shipped ones.
     """
     asked = [from_question(question) for question in read_questions(questions)]
-    leaks = find_leaks([from_example(example) for example in examples], asked)
+    trained = [from_example(example) for example in examples]
     return [
         error(
             leak.trained.where, "leak", f"its {leak.sentence()}: the benchmark would test memory."
         )
-        for leak in leaks
-        if leak.level.is_leak
+        for leak in _in_order(_copies(trained, asked), trained)
     ]
 
 

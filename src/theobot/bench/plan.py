@@ -26,6 +26,9 @@ PLAN = "plan.json"
 FIXED = "plan.sha256"
 """The plan's hash when the first answer was written."""
 
+_LEFT_OPEN = frozenset({"questions", "data", "base", "adapter"})
+"""What a plan may leave for the benchmark to fill in."""
+
 Hypothesis = Literal["better", "not_worse"]
 
 
@@ -75,14 +78,12 @@ class BenchPlan(Section):
     """The base model."""
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
-    against: str | None = None
-    """SHA-256 of the adapter that stands in the base's place."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
     def sha256(self) -> str:
-        """Hash of the whole plan."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Hash of all but the time: the same plan made twice is the same plan."""
+        return hashlib.sha256(self.model_dump_json(exclude={"created"}).encode()).hexdigest()
 
 
 def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
@@ -175,7 +176,8 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
     found = []
     for key, value in facts.items():
         planned = getattr(plan, key)
-        if value is None or planned == value:
+        still_open = key in _LEFT_OPEN and planned in (None, {})
+        if value is None or planned == value or still_open:
             continue
         if isinstance(planned, dict):
             names = [name for name in {**planned, **value} if planned.get(name) != value.get(name)]

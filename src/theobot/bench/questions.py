@@ -65,7 +65,11 @@ def read_questions(folder: Path | None = None, limit: int | None = None) -> list
     place = (folder or shipped_questions()).expanduser()
     problems: list[str] = []
     names = [*SETS, TRAPS] if (place / f"{TRAPS}_questions.txt").exists() else SETS
-    lines = [line for name in names for line in _read_set(place, name, problems)]
+    lines = [
+        line
+        for name in names
+        for line in _read_file(place / f"{name}_questions.txt", name, problems)
+    ]
     known: dict[str, _Line] = {}
     for line in lines:
         earlier = known.setdefault(normalise(line.text), line)
@@ -78,6 +82,23 @@ def read_questions(folder: Path | None = None, limit: int | None = None) -> list
         raise DataError(problems)
     questions = [_question(line, entries.get(normalise(line.text))) for line in lines]
     return questions if limit is None else spread(questions, limit)
+
+
+def read_set(path: Path) -> list[Question]:
+    """Read one question file alone, with what a sidecar beside it says of its questions.
+
+    Raises:
+        DataError: the file cannot be read, or holds no question.
+    """
+    name = path.name.removesuffix(".txt").removesuffix("_questions")
+    problems: list[str] = []
+    lines = _read_file(path, name, problems)
+    if problems:
+        raise DataError(problems)
+    known = {normalise(line.text): line for line in lines}
+    # The sidecar may know questions of other files too; what is said of them does not matter here.
+    entries = _read_sidecar(path.parent / SIDECAR, known, [])
+    return [_question(line, entries.get(normalise(line.text))) for line in lines]
 
 
 def normalise(text: str) -> str:
@@ -119,8 +140,7 @@ def _round_robin(groups: Sequence[Sequence[Question]]) -> list[Question]:
     return [group[n] for n in range(longest) for group in groups if n < len(group)]
 
 
-def _read_set(folder: Path, name: str, problems: list[str]) -> list[_Line]:
-    path = folder / f"{name}_questions.txt"
+def _read_file(path: Path, name: str, problems: list[str]) -> list[_Line]:
     lines = []
     for number, text in _read_lines(path, problems):
         if not text.startswith("#"):

@@ -7,7 +7,8 @@ is `scripted.ScriptedGenerator`. Importing this module loads no torch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
@@ -38,6 +39,15 @@ class Answer(NamedTuple):
     text: str
     stop_reason: StopReason
     new_tokens: int
+
+
+class _Task(NamedTuple):
+    """One answer to write: ids of its prompt, most new tokens, who, and how the prompt is made."""
+
+    prompt: list[int]
+    cap: int
+    arm: Arm
+    prompt_format: PromptFormat
 
 
 class Generator(Protocol):
@@ -78,6 +88,16 @@ class Generator(Protocol):
         """Answer one batch; caps are per row or one for all."""
         ...
 
+    def answer_pairs(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        *,
+        formats: Mapping[Arm, PromptFormat],
+        max_new_tokens: Sequence[int] | int,
+    ) -> list[dict[Arm, Answer]]:
+        """Answer each conversation by every arm that `formats` names; caps as in `answer`."""
+        ...
+
     def stream(
         self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
     ) -> Iterator[str | Answer]:
@@ -87,6 +107,23 @@ class Generator(Protocol):
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
         """Largest change of a next-token logit by the adapter; None where that is unknown."""
         ...
+
+
+def answer_in_turn(
+    generator: Generator,
+    conversations: Sequence[Sequence[Turn]],
+    formats: Mapping[Arm, PromptFormat],
+    max_new_tokens: Sequence[int] | int,
+) -> list[dict[Arm, Answer]]:
+    """`answer_pairs` for generators that know no better: a batch of one arm after the other."""
+    answers: list[dict[Arm, Answer]] = [{} for _ in conversations]
+    for arm, chosen in formats.items():
+        found = generator.answer(
+            conversations, arm, prompt_format=chosen, max_new_tokens=max_new_tokens
+        )
+        for place, answer in zip(answers, found, strict=True):
+            place[arm] = answer
+    return answers
 
 
 class LocalGenerator:
@@ -178,11 +215,57 @@ class LocalGenerator:
             ModelError: a prompt fills the context window, or memory is too small for one row.
         """
         chosen = prompt_format or self.formats[arm]
-        count = len(conversations)
-        caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
-        prompts = [tokenize_prompt(self.tokenizer, turns, chosen) for turns in conversations]
-        caps = [self._fit(prompt, cap) for prompt, cap in zip(prompts, caps, strict=True)]
-        return self._answer(prompts, caps, arm, chosen) if prompts else []
+        caps = _caps(max_new_tokens, len(conversations))
+        tasks = [
+            self._task(turns, cap, arm, chosen)
+            for turns, cap in zip(conversations, caps, strict=True)
+        ]
+        return self._answer(tasks) if tasks else []
+
+    @property
+    def mixes_arms(self) -> bool:
+        """Whether both arms can share a batch; else `answer_pairs` lets them answer in turn."""
+        from theobot.generation.mixing import can_mix
+
+        return len(self.arms) > 1 and can_mix(self._layers)
+
+    def answer_pairs(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        *,
+        formats: Mapping[Arm, PromptFormat],
+        max_new_tokens: Sequence[int] | int,
+    ) -> list[dict[Arm, Answer]]:
+        """Answer any number of conversations by several arms, in the same batches if it can.
+
+        Batches are as large as memory allows, those of the longest answers first; when it runs out
+        all the same, in halves. In float32 the answers are those of `answer`; in bfloat16 a near
+        tie may fall otherwise in a batch of another size, as it may there.
+
+        Raises:
+            AdapterError: an arm that is not there.
+            ModelError: a prompt fills the context window, or memory is too small for one row.
+        """
+        from theobot.generation.cache import Length, fitting_batches
+
+        caps = _caps(max_new_tokens, len(conversations))
+        groups = [
+            [self._task(turns, cap, arm, chosen) for arm, chosen in formats.items()]
+            for turns, cap in zip(conversations, caps, strict=True)
+        ]
+        together = [tuple(formats)] if self.mixes_arms else [(arm,) for arm in formats]
+        lengths = [
+            Length(max(task.cap for task in group), max(len(task.prompt) for task in group))
+            for group in groups
+        ]
+        answers: list[dict[Arm, Answer]] = [{} for _ in groups]
+        for batch in fitting_batches(self.network, lengths, rows_each=len(together[0])):
+            for arms in together:
+                part = [(i, task) for i in batch for task in groups[i] if task.arm in arms]
+                found = self._answer([task for _, task in part])
+                for (index, task), answer in zip(part, found, strict=True):
+                    answers[index][task.arm] = answer
+        return answers
 
     def stream(
         self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
@@ -193,10 +276,8 @@ class LocalGenerator:
             ModelError: the prompt fills the context window.
         """
         chosen = self.formats[arm]
-        prompt = tokenize_prompt(self.tokenizer, turns, chosen)
-        cap = self._fit(prompt, max_new_tokens)
         shown = ""
-        for rows in self._decode([prompt], [cap], arm, chosen):
+        for rows in self._decode([self._task(turns, max_new_tokens, arm, chosen)]):
             row = rows[0]
             if row.stop is not None:
                 answer = self._finish(row, chosen)
@@ -235,6 +316,9 @@ class LocalGenerator:
         """
         if arm not in self.arms:
             raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+        from theobot.generation.mixing import restore
+
+        restore(self._layers)
         off = arm == "base"
         if all(layer.disable_adapters is off for layer in self._layers):
             return
@@ -243,52 +327,72 @@ class LocalGenerator:
         else:
             self.model.base_model.enable_adapter_layers()
 
-    def _fit(self, prompt: Sequence[int], cap: int) -> int:
+    def _task(self, turns: Sequence[Turn], cap: int, arm: Arm, chosen: PromptFormat) -> _Task:
+        prompt = tokenize_prompt(self.tokenizer, turns, chosen)
         room = self.context_window - len(prompt)
         if room < 1:
             raise ModelError(
                 f"The question has {len(prompt)} tokens with its prompt, but {self.name} reads "
                 f"{self.context_window} at most. Ask a shorter one."
             )
-        return min(cap, room)
+        return _Task(prompt, min(cap, room), arm, chosen)
 
-    def _answer(
-        self, prompts: list[list[int]], caps: list[int], arm: Arm, chosen: PromptFormat
-    ) -> list[Answer]:
+    def _answer(self, tasks: list[_Task]) -> list[Answer]:
         from torch import OutOfMemoryError
 
         rows: list[Row] | None = None
         try:
-            *_, rows = self._decode(prompts, caps, arm, chosen)
+            *_, rows = self._decode(tasks)
         except OutOfMemoryError as error:
-            if len(prompts) == 1:
+            if len(tasks) == 1:
                 raise ModelError(
                     "Out of memory while answering a single question. Close other programs, lower "
                     f"--max-new-tokens, or take a smaller model ({error})."
                 ) from None
         if rows is not None:
-            return [self._finish(row, chosen) for row in rows]
+            return [
+                self._finish(row, task.prompt_format) for row, task in zip(rows, tasks, strict=True)
+            ]
         # Outside the except block, where the traceback no longer holds the tensors.
-        half = len(prompts) // 2
-        first = self._answer(prompts[:half], caps[:half], arm, chosen)
-        return first + self._answer(prompts[half:], caps[half:], arm, chosen)
+        half = len(tasks) // 2
+        return self._answer(tasks[:half]) + self._answer(tasks[half:])
 
-    def _decode(
-        self, prompts: list[list[int]], caps: list[int], arm: Arm, chosen: PromptFormat
-    ) -> Iterator[list[Row]]:
-        """Decode as one arm.
+    def _decode(self, tasks: Sequence[_Task]) -> Iterator[list[Row]]:
+        """Write the answers; yields all rows, in the order of the tasks, after each step."""
+        from theobot.generation.decoding import Row
 
-        The arm is set before each step, not once: two streams that take turns stay correct.
-        """
+        rows = [Row(task.cap, task.prompt_format == "seed") for task in tasks]
+        # The base's rows first, as `mixed` wants them.
+        order = sorted(range(len(tasks)), key=lambda index: tasks[index].arm != "base")
+        prompts = [tasks[index].prompt for index in order]
         try:
-            yield from self.decoder.decode(
-                prompts,
-                caps,
-                new_turn_ends=chosen == "seed",
-                before_step=lambda: self._switch(arm),
-            )
+            with self._computing_as([tasks[index].arm for index in order]) as before_step:
+                for _ in self.decoder.decode(
+                    prompts, [rows[index] for index in order], before_step=before_step
+                ):
+                    yield rows
         finally:
             self._switch(self.arms[-1])
+
+    @contextmanager
+    def _computing_as(self, arms: Sequence[Arm]) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Gives what to call before each step with the rows in it; the base's come first.
+
+        A single arm is set before each step, not once: two streams that take turns stay correct.
+        """
+        if len(set(arms)) == 1:
+            yield lambda live: self._switch(arms[0])
+            return
+        from theobot.generation.mixing import mixed
+
+        of_base = arms.count("base")
+        self._switch("theobot")
+        with mixed(self._layers) as mixture:
+
+            def before_step(live: Sequence[int]) -> None:
+                mixture.base_rows = bisect_left(live, of_base)
+
+            yield before_step
 
     def _finish(self, row: Row, chosen: PromptFormat) -> Answer:
         assert row.stop is not None, "an unfinished row has no answer yet"
@@ -318,6 +422,10 @@ def load_generator(
     info = selection.adapter
     model = base if info is None else load_adapter(base, info)
     return LocalGenerator(model, tokenizer, info, selection.model)
+
+
+def _caps(max_new_tokens: Sequence[int] | int, count: int) -> Sequence[int]:
+    return [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
 
 
 def _file_hash(adapter: AdapterInfo) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn, render_prompt
 from theobot.errors import AdapterError
-from theobot.generation.generator import Answer, Arm
+from theobot.generation.generator import Answer, Arm, answer_in_turn
 
 
 class ScriptedGenerator:
@@ -67,6 +67,16 @@ class ScriptedGenerator:
             self._scripted(turns[-1].text, arm, cap)
             for turns, cap in zip(conversations, caps, strict=True)
         ]
+
+    def answer_pairs(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        *,
+        formats: Mapping[Arm, PromptFormat],
+        max_new_tokens: Sequence[int] | int,
+    ) -> list[dict[Arm, Answer]]:
+        """Answers from the script, one arm after the other."""
+        return answer_in_turn(self, conversations, formats, max_new_tokens)
 
     def stream(
         self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int

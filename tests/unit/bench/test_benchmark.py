@@ -21,7 +21,8 @@ def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
     result = run_bench(generator, folder, questions=question_folder, on_progress=seen.append)
     assert seen[-1].done == seen[-1].total == 14
     assert {path.name for path in folder.iterdir()} == {
-        "answers.jsonl", "questions.jsonl", "health.json", "side_by_side.md",
+        "answers.jsonl", "questions.jsonl", "health.json", "side_by_side.md", "plan.json",
+        "plan.sha256", "probes.json", "scores.json", "report.html", "report.md", "report.json",
         *(f"{arm}_{s}_domain.txt" for arm in ("base", "theobot") for s in ("in", "near", "out_of")),
     }  # fmt: skip
     assert len(result.records) == 14
@@ -35,10 +36,15 @@ def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
 def test_a_second_run_changes_no_byte_and_asks_nothing(tmp_path: Path, question_folder: Path):
     generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
     run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    before = saved(tmp_path / "b")
     generator.script = {}
     run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == before
+    assert saved(tmp_path / "b") == before
+
+
+def saved(folder: Path) -> dict[str, bytes]:
+    """Bytes of all files but the report, which says when it was written."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if "report" not in path.name}
 
 
 def test_equal_answers_throughout_are_an_invalid_run(tmp_path: Path, question_folder: Path):

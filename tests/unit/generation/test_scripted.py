@@ -24,6 +24,25 @@ def test_its_stream_joins_to_its_answer():
     assert "".join(pieces) == last.text == "theobot says: Why?"
 
 
+def test_its_pairs_are_the_answers_of_each_arm():
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} says: {question}")
+    found = generator.answer_pairs(
+        [TURNS, [Turn("user", "Who?")]],
+        formats={"theobot": "seed", "base": "seed"},
+        max_new_tokens=[2, 9],
+    )
+    assert found == [
+        {
+            "base": Answer("base says:", "length", 2),
+            "theobot": Answer("theobot says:", "length", 2),
+        },
+        {
+            "base": Answer("base says: Who?", "eos", 4),
+            "theobot": Answer("theobot says: Who?", "eos", 4),
+        },
+    ]
+
+
 def test_a_missing_arm_is_refused():
     with pytest.raises(AdapterError):
         ScriptedGenerator({}, arms=("base",)).answer([TURNS], "theobot", max_new_tokens=1)

@@ -1,0 +1,124 @@
+"""A benchmark folder as it was saved, read again and scored; nothing here needs a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers
+from theobot.bench.choices import CHOICES, read_choices
+from theobot.bench.plan import PLAN, BenchPlan, read_plan
+from theobot.bench.questions import Question
+from theobot.bench.scores import Score, score_answers
+from theobot.errors import InvalidRunError, RunError
+from theobot.generation.generator import Arm
+
+QUESTIONS = "questions.jsonl"
+SCORES = "scores.json"
+PROBES = "probes.json"
+"""What was found with the model at hand: adapter effect, drift, noise, leaks, likelihood."""
+MARKS = "marks.json"
+"""What `theobot mark close` found."""
+
+ARMS: tuple[Arm, ...] = ("base", "theobot")
+
+
+class Answered(NamedTuple):
+    """A benchmark folder as it was saved.
+
+    Args:
+        plan: the plan.
+        questions: all questions asked.
+        records: answers by question and arm; of the questions below only.
+        pairs: ids of questions that both arms have answered, in order.
+        scores: by question and arm.
+        probes: see `PROBES`.
+        marks: people's marks, if there are any.
+    """
+
+    plan: BenchPlan
+    questions: list[Question]
+    records: dict[tuple[str, Arm], AnswerRecord]
+    pairs: list[Question]
+    scores: dict[tuple[str, Arm], Score]
+    probes: dict[str, Any]
+    marks: dict[str, Any] | None
+
+    @property
+    def scored(self) -> list[Question]:
+        """Pairs of which both answers have a score."""
+        return [q for q in self.pairs if all((q.id, arm) in self.scores for arm in ARMS)]
+
+
+def read_answered(folder: Path) -> Answered:
+    """Read a benchmark folder and score its answers."""
+    plan = read_plan(folder / PLAN)
+    questions = read_saved_questions(folder / QUESTIONS)
+    known = {question.id for question in questions}
+    records = {
+        (record.id, record.arm): record
+        for record in read_answers(folder / ANSWERS)
+        if record.id in known
+    }
+    pairs = [q for q in questions if all((q.id, arm) in records for arm in ARMS)]
+    choices = read_choices(folder / CHOICES)
+    kept = [records[question.id, arm] for question in pairs for arm in ARMS]
+    scores = {(score.id, score.arm): score for score in score_answers(pairs, kept, choices)}
+    marks = folder / MARKS
+    return Answered(
+        plan,
+        questions,
+        records,
+        pairs,
+        scores,
+        read_object(folder / PROBES),
+        read_object(marks) if marks.exists() else None,
+    )
+
+
+def read_saved_questions(path: Path) -> list[Question]:
+    """The questions as they were when they were answered."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Question(**json.loads(line)) for line in lines if line.strip()]
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be read: {error.strerror}. `theobot bench` makes it."
+        ) from None
+    except (ValueError, TypeError):
+        raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object that a stage left; no file, an empty one.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
+    return value if isinstance(value, dict) else {}
+
+
+def missing_share(answered: Answered) -> float:
+    """Share of the questions that lack an answer of either arm."""
+    return 1 - len(answered.pairs) / len(answered.questions) if answered.questions else 1.0
+
+
+def refuse_incomplete(answered: Answered) -> None:
+    """Stop where too many pairs are missing.
+
+    Raises:
+        InvalidRunError: more than the plan allows.
+    """
+    share = missing_share(answered)
+    if share > answered.plan.missing_limit:
+        raise InvalidRunError(
+            f"{share:.1%} of the questions lack an answer of base or Theobot; at most "
+            f"{answered.plan.missing_limit:.1%} may. Type the same `theobot bench` again to go on."
+        )

@@ -1,0 +1,95 @@
+"""Checks of a benchmark on itself, each as a light: can its verdict be trusted?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from theobot.bench.report_model import Light, State
+from theobot.bench.saved import ARMS, Answered, missing_share
+
+
+def cut_share(answered: Answered, name: str) -> float:
+    """Share of Theobot's or the base's answers that were cut, whichever is larger."""
+    shares = []
+    for arm in ARMS:
+        stops = [answered.records[q.id, arm].stop_reason for q in answered.pairs if q.set == name]
+        shares.append(stops.count("length") / len(stops) if stops else 0.0)
+    return max(shares)
+
+
+def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> list[Light]:
+    """All lights: plan, leaks, adapter, noise, pairs, cut answers, scores, marks of people."""
+    probes, plan = answered.probes, answered.plan
+    lights = [
+        Light("Plan", "warn", "Metrics or margins were changed after answers were seen.")
+        if changed
+        else Light(
+            "Plan", "good", "Metrics, margins and seeds were fixed before the first answer."
+        ),
+        _leak_light(probes),
+        _effect_light(probes),
+        _noise_light(probes),
+    ]
+    share = missing_share(answered)
+    lights.append(
+        Light(
+            "Complete pairs",
+            "good" if share <= plan.missing_limit else "bad",
+            f"{len(answered.pairs)} of {len(answered.questions)} questions have both answers.",
+        )
+    )
+    worst = max(cut.values(), default=0.0)
+    lights.append(
+        Light(
+            "Cut answers",
+            "good" if worst <= plan.truncation_limit else "bad",
+            f"At most {worst:.1%} of a set's answers were cut at their cap; above "
+            f"{plan.truncation_limit:.0%} no verdict is given for the set.",
+        )
+    )
+    unscored = len(answered.pairs) - len(answered.scored)
+    if unscored:
+        words = f"{unscored} questions have no mark scheme and could not be scored."
+        lights.append(Light("Scores", "warn", words))
+    lights.append(_marks_light(answered.marks))
+    return lights
+
+
+def _leak_light(probes: Mapping[str, Any]) -> Light:
+    leaks = probes.get("leaks")
+    if leaks is None:
+        return Light(
+            "Leaks", "unknown", "The training rows are not known, so none were looked for."
+        )
+    fatal = [leak for leak in leaks if leak.get("leak")]
+    if fatal:
+        return Light("Leaks", "bad", f"Training gives away {len(fatal)} of the questions.")
+    return Light("Leaks", "good", "No question or reference answer stands in the training rows.")
+
+
+def _effect_light(probes: Mapping[str, Any]) -> Light:
+    effect = probes.get("adapter_effect")
+    if effect is None:
+        return Light(
+            "Adapter", "unknown", "Whether the adapter changes the model was not measured."
+        )
+    words = f"The adapter changes the model: a next-token logit by up to {effect:.3g}."
+    return Light("Adapter", "good" if effect else "bad", words)
+
+
+def _noise_light(probes: Mapping[str, Any]) -> Light:
+    noise = probes.get("noise")
+    if not noise:
+        return Light("Noise", "unknown", "Base against base was not measured.")
+    changed = float(noise.get("changed_share", 0.0))
+    words = f"Asked twice in other batches, the base changed {changed:.1%} of its answers."
+    return Light("Noise", "good" if changed <= 0.05 else "warn", words)
+
+
+def _marks_light(marks: Mapping[str, Any] | None) -> Light:
+    if not marks:
+        words = "Automatic score, not yet checked against a teacher (`theobot mark pack`)."
+        return Light("Teachers' marks", "unknown", words)
+    state: State = "warn" if marks.get("withheld") else "good"
+    return Light("Teachers' marks", state, str(marks.get("sentence", "There are marks of people.")))

@@ -1,0 +1,193 @@
+"""The commands that judge: `theobot bench ...` and `theobot mark ...`.
+
+Exit codes of `bench`: 0 the plan is met, 3 it is not, 4 one cannot tell, 5 the run is invalid (a
+leak, an adapter without effect, too many missing answers).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from theobot import terminal, views
+from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.errors import PROBLEMS, SettingsError
+
+bench = App(
+    name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
+)
+mark = App(name="mark", help="Blind marking of a benchmark's answers by people.")
+
+Output = Annotated[Path | None, Parameter(name=["-o", "--output"])]
+
+
+@bench.default
+def compare(
+    *,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    questions: Path | None = None,
+    same_prompt: Flag = False,
+    limit: int | None = None,
+    output: Output = None,
+) -> int:
+    """Answer the question sets with base and Theobot, judge the answers, and write the report.
+
+    Typed again after an interruption it goes on where it stopped. Exit code 0: better in its
+    domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the run would mean nothing.
+
+    Args:
+        questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
+            out_of_domain_questions.txt; without it the shipped ones.
+        same_prompt: Give both the seed's raw prompt, instead of each its own format.
+        limit: Most questions per set.
+        output: Folder for answers and files; without it `bench` beside the adapter.
+    """
+    from theobot.bench.benchmark import run_bench
+
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
+    generator = load_generator(selectors)
+    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
+    run = generator.adapter.path.parent
+    with terminal.Progress("Answering") as progress:
+        result = run_bench(
+            generator,
+            output or run / "bench",
+            questions=questions,
+            limit=limit,
+            same_prompt=same_prompt,
+            run=run,
+            on_progress=lambda at: progress.show(at.done, at.total),
+            on_note=terminal.note,
+        )
+    views.show_bench(result)
+    return result.report.decision.exit_code
+
+
+@bench.command
+def plan(
+    *,
+    output: Annotated[Path, Parameter(name=["-o", "--output"])] = Path("plan.json"),
+    questions: Path | None = None,
+    limit: int | None = None,
+    same_prompt: Flag = False,
+) -> int:
+    """Write a plan to look at and change before any answer is seen; `bench` makes one by itself.
+
+    Put it into the folder of the benchmark as plan.json; margins, limits and seeds may be changed.
+
+    Args:
+        output: The file to write; must not exist yet.
+        questions: Folder of the question sets; without it the shipped ones.
+        limit: Most questions per set.
+        same_prompt: Give both the seed's raw prompt.
+    """
+    from theobot.bench.plan import make_plan, write_plan
+    from theobot.bench.questions import read_questions
+
+    if output.exists():
+        raise SettingsError(f"{output}: exists already. Choose another file with -o.")
+    read_questions(questions, limit)
+    write_plan(make_plan(questions, limit=limit, same_prompt=same_prompt), output)
+    terminal.line(str(output))
+    return 0
+
+
+@bench.command
+def report(folder: Path, /) -> int:
+    """Score saved answers again and write the report anew; needs no model and no torch.
+
+    Args:
+        folder: Folder of a benchmark, such as runs/first/bench.
+    """
+    from theobot.bench.benchmark import rejudge
+
+    result = rejudge(folder)
+    views.show_report(result)
+    return result.report.decision.exit_code
+
+
+@bench.command
+def leaks(train: str, /, *questions: Path, json: Flag = False) -> int:
+    """Look for benchmark questions that training rows give away. 0 none, 1 some.
+
+    That both are about the same verse is told as a label, and is no leak.
+
+    Args:
+        train: Training rows: a JSONL, CSV or Parquet file, or a Hub dataset id.
+        questions: Question files (one question a line), or folders of them; without any the
+            shipped sets.
+        json: Write JSON for programs.
+    """
+    from theobot.bench.leaks import check_files
+
+    found = check_files(train, questions)
+    if json:
+        terminal.write_json([leak.as_json() for leak in found])
+    else:
+        views.show_leaks(found)
+    return PROBLEMS if any(leak.level.is_leak for leak in found) else 0
+
+
+@mark.command
+def pack(
+    folder: Path,
+    /,
+    *markers: str,
+    mode: Literal["mark", "prefer"] = "mark",
+    sample: int | None = None,
+    seed: int | None = None,
+) -> int:
+    """Make one page for each marker: open it in a browser, mark, save; no installation needed.
+
+    Which answer is whose stays in a key beside the pages; do not send that.
+
+    Args:
+        folder: Folder of a benchmark, such as runs/first/bench.
+        markers: Names or initials of the markers, one page each; without any "marker-1".
+        mode: "mark" gives marks to one answer at a time, "prefer" chooses between two.
+        sample: How many questions; by default 36 in-domain, 12 near and 12 out of domain.
+        seed: Of the choice of questions.
+    """
+    from theobot.bench import marking
+
+    for page in marking.pack(folder, list(markers) or ["marker-1"], mode, sample, seed):
+        terminal.line(str(page))
+    terminal.note(f"When the marks are saved: theobot mark close {folder} SAVED.json...")
+    return 0
+
+
+@mark.command
+def serve(folder: Path, /, *, marker: str = "marker-1", port: int = 8001) -> int:
+    """Serve the marking page of one marker on this machine, with marks kept as they are given.
+
+    Args:
+        folder: Folder of a benchmark that was packed.
+        marker: Whose page.
+        port: Port on 127.0.0.1.
+    """
+    from theobot.bench import marking
+
+    marking.serve(folder, marker, port, terminal.note)
+    return 0
+
+
+@mark.command
+def close(folder: Path, /, *files: Path, json: Flag = False) -> int:
+    """End the marking: import saved marks, open the key, and say what the marks say.
+
+    Args:
+        folder: Folder of a benchmark that was packed.
+        files: JSON files that markers saved.
+        json: Write JSON for programs.
+    """
+    from theobot.bench import marking
+
+    result = marking.close(folder, files)
+    if json:
+        terminal.write_json(result.to_json())
+    else:
+        views.show_marking(result)
+    return 0

@@ -1,0 +1,142 @@
+"""The key/value cache of answers being written: with room to grow, and how many rows fit.
+
+transformers' own cache copies all that it holds at every token; here that is done once in `BLOCK`
+tokens. What is computed stays the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+BLOCK = 64
+"""Tokens for which room is made at a time."""
+
+MOST_ROWS = 128
+"""Rows of the largest batch: more gain little speed, and lose more answers when cut off."""
+
+_SHARE = 0.8
+"""Of the free memory; the rest is for gaps, kernels and other programs."""
+
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, (B, heads, T, width), as the used part of larger tensors."""
+
+    _keys: Tensor
+    _values: Tensor
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Begin without tokens and without room."""
+        super().lazy_initialization(key_states, value_states)
+        self.keys = self._keys = key_states[:, :, :0]
+        self.values = self._values = value_states[:, :, :0]
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append tokens; returns all keys and values so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        before, after = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
+        self._keys = _with_room(self._keys, before, key_states)
+        self._values = _with_room(self._values, before, value_states)
+        self.keys, self.values = self._keys[:, :, :after], self._values[:, :, :after]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows, and the room behind them."""
+        used = self.get_seq_length()
+        self._keys, self._values = self._keys[indices], self._values[indices]
+        self.keys, self.values = self._keys[:, :, :used], self._values[:, :, :used]
+
+
+def _with_room(room: Tensor, before: int, new: Tensor) -> Tensor:
+    """Put new tokens behind the first ones, into a larger tensor if need be."""
+    after = before + new.shape[-2]
+    if after > room.shape[-2]:
+        batch, heads, _, width = new.shape
+        larger = new.new_empty(batch, heads, after + BLOCK, width)
+        larger[:, :, :before] = room[:, :, :before]
+        room = larger
+    room[:, :, before:after] = new
+    return room
+
+
+def roomy_cache(config: PretrainedConfig) -> Cache:
+    """An empty cache; layers that see only a window of tokens keep transformers' own kind."""
+    cache = DynamicCache(config=config)
+    for place, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[place] = RoomyLayer()  # type: ignore[no-untyped-call]
+    return cache
+
+
+class Length(NamedTuple):
+    """Most tokens of an answer and of its prompt; sorts by what takes longest."""
+
+    cap: int
+    prompt: int
+
+
+def fitting_batches(
+    network: PreTrainedModel,
+    lengths: Sequence[Length],
+    *,
+    rows_each: int = 1,
+    free: float | None = None,
+) -> list[list[int]]:
+    """Cut answers into batches that fit into memory, the longest first, and at most `MOST_ROWS`.
+
+    Longest first, so that running out of memory shows at the beginning.
+
+    Args:
+        network: the model.
+        lengths: of the answers.
+        rows_each: rows of a batch for each of them.
+        free: bytes of memory; by default what is free on the model's device.
+
+    Returns:
+        Indices into `lengths`; at least one in each batch, whether it fits or not.
+    """
+    if free is None:
+        free = free_memory(network.device)
+    batches: list[list[int]] = []
+    cap = prompt = 0
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True):
+        if batches:
+            rows = rows_each * (len(batches[-1]) + 1)
+            prompt = max(prompt, lengths[index].prompt)
+            needed = rows * _row_bytes(network, Length(cap, prompt))
+            if rows <= MOST_ROWS and needed <= _SHARE * free:
+                batches[-1].append(index)
+                continue
+        cap, prompt = lengths[index]
+        batches.append([index])
+    return batches
+
+
+def _row_bytes(network: PreTrainedModel, length: Length) -> int:
+    """Bytes of a row: its cache, what its prompt needs on its way through a layer, its logits."""
+    text = network.config.get_text_config()
+    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cached = 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
+    passing = 8 * text.hidden_size + 3 * text.intermediate_size
+    numbers = (length.prompt + length.cap + BLOCK) * cached + length.prompt * passing
+    return int((numbers + 2 * text.vocab_size) * network.dtype.itemsize)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that tensors can take on a device now."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    if device.type == "mps":
+        most = torch.mps.recommended_max_memory()
+        return float(most - torch.mps.driver_allocated_memory())
+    return float(psutil.virtual_memory().available)
