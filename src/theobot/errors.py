@@ -5,6 +5,7 @@
     ├── DataError           rows of a data or question file are wrong
     ├── ModelError          the base model cannot be loaded or used
     ├── AdapterError        the adapter folder cannot be used
+    ├── ServerError         another server refuses, or cannot be reached
     ├── RunError            the run folder is missing, taken, or cannot be written
     └── InvalidRunError     a benchmark whose result would mean nothing (exit code 5)
 
@@ -52,6 +53,19 @@ class ModelError(TheobotError):
 
 class AdapterError(TheobotError):
     """The adapter folder cannot be used."""
+
+
+class ServerError(TheobotError):
+    """Another server refuses, or cannot be reached.
+
+    Args:
+        problems: see `TheobotError`.
+        status: its HTTP status; None when there was no answer.
+    """
+
+    def __init__(self, problems: str | Sequence[str], status: int | None = None) -> None:
+        super().__init__(problems)
+        self.status = status
 
 
 class RunError(TheobotError):
