@@ -24,8 +24,10 @@ from theobot import __version__, terminal, views
 from theobot.cli_bench import bench, mark
 from theobot.cli_data import data, scripture
 from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.cli_serve import serve
 from theobot.config import (
     GenerationSettings,
+    ServeSettings,
     TokenSettings,
     TrainSettings,
     explain,
@@ -64,6 +66,7 @@ app.command(data)
 app.command(bench)
 app.command(mark)
 app.command(scripture)
+app.command(serve)
 
 
 @app.command
@@ -276,6 +279,7 @@ def _quiet_libraries() -> None:
 def _usage_problems(error: CycloptsError) -> list[str]:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        kinds = {kind.__name__: kind for kind in (TrainSettings, GenerationSettings, TokenSettings)}
+        groups = (TrainSettings, GenerationSettings, TokenSettings, ServeSettings)
+        kinds = {group.__name__: group for group in groups}
         return explain(kinds[cause.title], cause, "command line")
     return [f"{' '.join(str(error).split())} `theobot --help` lists what there is."]

@@ -316,13 +316,17 @@ class LocalGenerator:
         finally:
             self._switch(self.arms[-1])
 
+    def check_arm(self, arm: Arm) -> None:
+        """Raise AdapterError for an arm that is not there."""
+        if arm not in self.arms:
+            raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+
     def _switch(self, arm: Arm) -> None:
         """Turn all adapter layers on or off; cheap when they already are.
 
         The layers themselves are asked, so that a switch cut short by Ctrl-C is mended by the next.
         """
-        if arm not in self.arms:
-            raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+        self.check_arm(arm)
         from theobot.generation.mixing import restore
 
         restore(self._layers)

@@ -63,7 +63,8 @@ class LiveBatch(Protocol):
             Tokens of the prompt.
 
         Raises:
-            ModelError: the prompt fills the context window, or no prompt can be made of it.
+            ModelError: the prompt fills the context window.
+            AdapterError: an arm that is not there.
         """
         ...
 
@@ -166,6 +167,7 @@ class LocalBatch:
         from theobot.generation.decoding import Row
 
         generator = self._generator
+        generator.check_arm(arm)
         chosen = None if isinstance(prompt, str) else generator.formats[arm]
         if isinstance(prompt, str):
             ids = tokenize_text(generator.tokenizer, prompt)

@@ -19,16 +19,17 @@ MODEL_NAMES = {"base": "Base model", "theobot": "Theobot"}
 
 def about(generator: Generator, options: ServeOptions) -> dict[str, Any]:
     """Answer of GET /about."""
+    records, settings = options.records, options.settings
     return {
         "version": __version__,
         "device": options.device,
         "base_model": generator.describe()["model"],
         "models": [{"id": arm, "name": MODEL_NAMES.get(arm, arm)} for arm in generator.arms],
-        "max_tokens": {"default": options.max_tokens, "most": MOST_TOKENS},
-        "scripture": {"available": True, "on": options.scripture, "translation": TRANSLATION},
-        "hints_first": {"available": True, "on": False},
-        "class_code_needed": False,
-        "logging": None,
+        "max_tokens": {"default": settings.max_new_tokens, "most": MOST_TOKENS},
+        "scripture": {"available": True, "on": settings.scripture, "translation": TRANSLATION},
+        "hints_first": {"available": True, "on": settings.hints_first},
+        "class_code_needed": settings.class_code is not None,
+        "logging": records and {"days": records.days, "notice": records.notice()},
         "themes": [
             {
                 "id": letter,

@@ -26,24 +26,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from theobot.data.prompt import Turn
 from theobot.generation.generator import Arm
-from theobot.scripture.grounding import ground
 from theobot.serving.about import about, citations
-from theobot.serving.answering import Plan, respond
+from theobot.serving.answering import Ended, Plan, respond
+from theobot.serving.conversation import plan_chat
 from theobot.serving.engine import Engine, Work
+from theobot.serving.guard import Guard
+from theobot.serving.openapi import describe
 from theobot.serving.options import ServeOptions
 from theobot.serving.page_files import page_routes
 from theobot.serving.protocol import (
-    AnswerExtension,
     ChatRequest,
     CitationsRequest,
     CompletionRequest,
-    Message,
-    ScriptureGiven,
     read_body,
 )
 from theobot.serving.refusals import NO_STORE, RefusalError
+from theobot.serving.replies import Reply
 
 
 class Endpoints:
@@ -71,6 +70,7 @@ class Endpoints:
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/completions", self.complete, methods=["POST"]),
             Route("/citations", self.citations, methods=["POST"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
             *page_routes(),
         ]
 
@@ -95,31 +95,28 @@ class Endpoints:
     async def chat(self, request: Request) -> Response:
         """Answer a conversation."""
         body = read_body(ChatRequest, await request.body())
-        turns = _turns(body.messages)
-        extension = AnswerExtension(scripture_given=[], notice=None)
-        wanted = body.theobot.scripture if body.theobot else None
-        if self.options.scripture if wanted is None else wanted:
-            found = await run_in_threadpool(ground, turns[-1].text)
-            turns = [*turns[:-1], Turn("user", found.prompt)]
-            given = [ScriptureGiven(**verse._asdict()) for verse in found.given]
-            notice = " ".join(found.missing) or None
-            extension = AnswerExtension(scripture_given=given, notice=notice)
-        most = body.max_completion_tokens or body.max_tokens or self.options.max_tokens
-        work = Work(turns, self._arm(body.model), most, body.stops())
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        plan = Plan(work, body.model, True, body.stream, usage, extension)
-        return await self._respond(request, plan)
+        arm = self._arm(body.model)
+        plan = await run_in_threadpool(plan_chat, body, arm, self.options)
+        records = self.options.records
+        if records is None:
+            return await self._respond(request, plan)
+        asked = [{"role": one.role, "content": one.text()} for one in body.messages]
+        entry = {"seat": request.scope.get("theobot.seat"), "model": arm, "messages": asked}
+
+        def keep(reply: Reply, notice: str | None) -> None:
+            told = {"answer": reply.text, "finish": reply.finish, "notice": notice}
+            records.write({**entry, **told})
+
+        return await self._respond(request, plan, keep)
 
     async def complete(self, request: Request) -> Response:
         """Continue a text."""
         body = read_body(CompletionRequest, await request.body())
         if not body.text():
             raise RefusalError(400, "prompt: a text was expected.", param="prompt")
-        most = body.max_tokens or self.options.max_tokens
+        most = body.max_tokens or self.options.settings.max_new_tokens
         work = Work(body.text(), self._arm(body.model), most, body.stops())
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        extension = AnswerExtension(scripture_given=[], notice=None)
-        plan = Plan(work, body.model, False, body.stream, usage, extension)
+        plan = Plan(body.model, work, False, body.stream, body.with_usage())
         return await self._respond(request, plan)
 
     async def citations(self, request: Request) -> Response:
@@ -128,6 +125,10 @@ class Endpoints:
         found = await run_in_threadpool(citations, body.text)
         return JSONResponse(found.model_dump(), headers=NO_STORE)
 
+    async def openapi(self, request: Request) -> Response:
+        """Describe all this to programs."""
+        return JSONResponse(describe(), headers=NO_STORE)
+
     def _arm(self, model: str) -> Arm:
         if model not in self.generator.arms:
             here = ", ".join(self.generator.arms)
@@ -135,8 +136,15 @@ class Endpoints:
             raise RefusalError(404, message, param="model", code="model_not_found")
         return model
 
-    async def _respond(self, request: Request, plan: Plan) -> Response:
-        return await respond(request, self.engine, plan, self.fingerprint, self.options.deadline)
+    async def _respond(self, request: Request, plan: Plan, on_end: Ended | None = None) -> Response:
+        return await respond(
+            request,
+            self.engine,
+            plan,
+            fingerprint=self.fingerprint,
+            deadline=self.options.settings.deadline,
+            on_end=on_end,
+        )
 
 
 def build_app(engine: Engine, options: ServeOptions) -> ASGIApp:
@@ -146,17 +154,11 @@ def build_app(engine: Engine, options: ServeOptions) -> ASGIApp:
         engine: started by the caller, who also closes it.
         options: how the server behaves.
     """
-    return Starlette(
+    app = Starlette(
         routes=Endpoints(engine, options).routes(),
         exception_handlers={RefusalError: _refused, HTTPException: _no_such_place},
     )
-
-
-def _turns(messages: list[Message]) -> list[Turn]:
-    if messages[-1].role != "user" or not messages[-1].text().strip():
-        message = "messages: the last one must be the user's, and not empty."
-        raise RefusalError(400, message, param="messages")
-    return [Turn("system" if one.role == "developer" else one.role, one.text()) for one in messages]
+    return Guard(app, options)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

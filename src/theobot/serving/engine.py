@@ -27,6 +27,9 @@ MOST_ROWS = 64
 MOST_WAITING = 128
 """Answers that wait for one of those to end; further ones are refused."""
 
+MOST_PROMPT = 8192
+"""Tokens of a prompt: while a long one is read, everybody waits."""
+
 logger = logging.getLogger("theobot.serving")
 
 Reason = Literal["too_long", "model", "bug", "stopping"]
@@ -136,6 +139,7 @@ class Engine:
         generator: used by this engine's thread alone.
         most_rows: answers written at the same time.
         most_waiting: answers that may wait beyond those.
+        most_prompt: tokens of a prompt.
     """
 
     def __init__(
@@ -144,10 +148,12 @@ class Engine:
         *,
         most_rows: int = MOST_ROWS,
         most_waiting: int = MOST_WAITING,
+        most_prompt: int = MOST_PROMPT,
     ) -> None:
         self.generator = generator
         self._most_rows = most_rows
         self._most = most_rows + most_waiting
+        self._most_prompt = most_prompt
         self._changed = threading.Condition()
         self._mail = _Mail()
         self._keys = 0
@@ -265,6 +271,11 @@ class Engine:
         except Exception:
             self._finished([key])
             return [(reader.ticket, _told_bug())]
+        if tokens > self._most_prompt:
+            batch.drop([key])
+            self._finished([key])
+            message = f"The prompt has {tokens} tokens; {self._most_prompt} are read at most."
+            return [(reader.ticket, Failed("too_long", message))]
         readers[key] = reader
         return [(reader.ticket, Begun(tokens))]
 

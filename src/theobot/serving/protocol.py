@@ -96,6 +96,10 @@ class _Request(_Model):
         """The stop texts."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
+    def with_usage(self) -> bool:
+        """Whether a stream is to end with token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
 
 class ChatRequest(_Request):
     """Body of POST /v1/chat/completions."""
@@ -286,8 +290,9 @@ def _refusal(kind: type[BaseModel], error: ValidationError) -> RefusalError:
         message = f"{param}: missing."
     else:
         described = kind.model_fields.get(str(path[0]))
-        hint = f" {described.description}" if described and described.description else ""
-        message = f"{param}: {first['msg']}.{hint}"
+        why = described and described.description
+        only = why and first["type"] in ("greater_than_equal", "less_than_equal")
+        message = f"{param}: {why if only else first['msg'] + '.'}"
     return RefusalError(400, message, param=param, code="unsupported_or_invalid")
 
 

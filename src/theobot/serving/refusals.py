@@ -6,7 +6,12 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+NO_STORE = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 """Headers of everything that is an answer, or the lack of one."""
 
 
