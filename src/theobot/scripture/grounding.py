@@ -15,6 +15,9 @@ from theobot.scripture.texts import TRANSLATION, VerseText, text_of
 MOST_PLACES = 3
 """Of one question; further ones are left to the model."""
 
+_LOOKED_AT = 4000
+"""Letters at the beginning of a question; what follows is a text and no question any more."""
+
 
 class Grounded(NamedTuple):
     """A question with scripture before it.
@@ -41,7 +44,7 @@ def ground(question: str) -> Grounded:
     """
     given: list[VerseText] = []
     missing: list[str] = []
-    for citation in find_citations(question):
+    for citation in find_citations(question[:_LOOKED_AT]):
         if citation.status is Status.MISSING:
             missing.append(f"{citation.text} does not exist: {citation.reason}.")
         verse = text_of(citation)

@@ -230,6 +230,9 @@ class Engine:
                 for key, reader in mail.new:
                     if key not in mail.forgotten:
                         outbox += self._begin(batch, readers, key, reader)
+                # Readers need not wait for their prompt to be read to know that it will be.
+                _deliver(outbox)
+                outbox = []
                 if len(batch):
                     updates = batch.step()
                     batch.drop(self._take_in(readers, updates, outbox))

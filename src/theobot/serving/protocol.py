@@ -30,20 +30,21 @@ def _only(value: float, why: str) -> Any:
 
 
 _Body = TypeVar("_Body", bound=BaseModel)
+_Text = Annotated[str, Field(max_length=50_000)]
 
 
 class TextPart(_Model):
     """A piece of a message's text."""
 
     type: Literal["text"]
-    text: str
+    text: _Text
 
 
 class Message(_Model):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: _Text | list[TextPart]
     refusal: None = Field(default=None, description="Accepted when answers are sent back.")
 
     def text(self) -> str:
@@ -128,7 +129,7 @@ class CompletionRequest(_Request):
 class CitationsRequest(_Model):
     """Body of POST /citations."""
 
-    text: str = Field(max_length=100_000)
+    text: str = Field(max_length=20_000)
 
 
 class CitationFound(_Model):
@@ -278,8 +279,9 @@ def read_body(kind: type[_Body], body: bytes) -> _Body:
 
 
 def _refusal(kind: type[BaseModel], error: ValidationError) -> RefusalError:
-    """Name the first thing that is wrong."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """Name the first thing that is wrong; of alternatives, in the one that was meant."""
+    found = error.errors(include_url=False, include_input=False)
+    first = next((one for one in found if not one["type"].endswith("_type")), found[0])
     path = [part for part in first["loc"] if not _is_branch(part)]
     if not path:
         return RefusalError(400, f"The body is no JSON object of this kind: {first['msg']}.")
@@ -298,4 +300,4 @@ def _refusal(kind: type[BaseModel], error: ValidationError) -> RefusalError:
 
 def _is_branch(part: int | str) -> bool:
     """Whether a part of a place names an alternative of pydantic's rather than a parameter."""
-    return isinstance(part, str) and (part in ("str", "TextPart") or "[" in part)
+    return isinstance(part, str) and (part in ("str", "constrained-str") or "[" in part)

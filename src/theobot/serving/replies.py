@@ -87,6 +87,7 @@ class WrittenReply:
         self._screen = Screen(check)
         self._prompt_tokens = 0
         self._new_tokens = 0
+        self._failed: Failed | None = None
         self.text = ""
         self.finish: Finish | None = None
         self.notice: str | None = None
@@ -118,6 +119,8 @@ class WrittenReply:
     async def _some_more(self) -> str:
         """Wait for text; sets `finish` at the end."""
         text = ""
+        if self._failed is not None:
+            raise refusal_of(self._failed)
         try:
             event: Event | None = await self._next()
         except TimeoutError:
@@ -127,7 +130,7 @@ class WrittenReply:
             return text
         while event is not None:
             if isinstance(event, Failed):
-                raise refusal_of(event)
+                self._failed = event
             if isinstance(event, Piece):
                 text += event.text
                 self._new_tokens = event.new_tokens
