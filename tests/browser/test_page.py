@@ -6,7 +6,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,17 +41,19 @@ class PausingBatch(ScriptedBatch):
 
 
 class Pausing(ScriptedGenerator):
-    def __init__(self) -> None:
-        super().__init__(self.say)
+    def __init__(self, *arms: Arm) -> None:
+        super().__init__(self.say, arms)
         self.go_on = threading.Event()
-        self.seen: list[str] = []
+        self.rendered: list[str] = []
 
     def say(self, question: str, arm: Arm) -> str:
-        self.seen.append(question)
         if question.startswith("Pause"):
-            return f"{arm} begins here PAUSE and ends."
+            length = 150 if "long" in question else 1
+            return f"{arm} begins {'here ' * length}PAUSE and ends."
         if question == "Hostile?":
             return HOSTILE
+        if question == "Unsuitable?":
+            return "The prophet Amos PAUSE asked how to make a bomb, and more."
         if "Do not answer this question yet" in question:
             return "- Who is named?\n- Why?\n\nWho had least power?"
         return ANSWERS[arm]
@@ -67,7 +68,7 @@ class Pausing(ScriptedGenerator):
 
 @pytest.fixture(scope="module")
 def generator() -> Pausing:
-    return Pausing()
+    return Pausing("base", "theobot")
 
 
 @pytest.fixture(scope="module")
@@ -194,21 +195,22 @@ def test_base_and_theobot_stand_side_by_side_and_below_each_other_on_a_phone(pag
     assert "Proverbs has 31 chapters" in page.read(".answer.base .verse:not([hidden])")
 
 
-@pytest.mark.parametrize("way", ["Escape", "button"])
-def test_a_reader_can_stop_an_answer_and_ask_again(page: Page, generator: Pausing, way: str):
-    generator.go_on.clear()
-    page.ask("Pause, please?", wait=False)
-    page.page.locator(".words", has_text="theobot begins").wait_for()
-    assert page.page.get_attribute("#log", "aria-busy") == "true"
-    if way == "Escape":
-        page.page.keyboard.press("Escape")
-    else:
-        page.page.get_by_role("button", name="Stop").click()
-    assert page.ended().startswith("Theobot was stopped.")
-    generator.go_on.set()
-    assert page.page.get_attribute("#log", "aria-busy") == "false"
-    assert "You stopped this answer." in page.read(".answer")
-    assert "ends" not in page.read(".answer")
+def test_a_reader_can_stop_an_answer_and_ask_again(page: Page, generator: Pausing):
+    for stop in (
+        lambda: page.page.keyboard.press("Escape"),
+        lambda: page.page.get_by_role("button", name="Stop").click(),
+    ):
+        generator.go_on.clear()
+        page.ask("Pause, please?", wait=False)
+        answer = page.page.locator(".answer").last
+        answer.filter(has_text="theobot begins").wait_for()
+        assert page.page.get_attribute("#log", "aria-busy") == "true"
+        stop()
+        assert page.ended().startswith("Theobot was stopped.")
+        generator.go_on.set()
+        assert page.page.get_attribute("#log", "aria-busy") == "false"
+        assert "You stopped this answer." in answer.inner_text()
+        assert "ends" not in answer.inner_text()
     page.ask(JUSTICE)
     assert "food bank" in page.read(".answer")
 
@@ -272,6 +274,23 @@ def test_a_message_that_shows_distress_is_met_by_people_who_can_help(page: Page)
     assert "116 123" in page.page.get_by_role("alert").last.inner_text()
 
 
+def test_what_is_withheld_is_told_and_is_not_sent_again(page: Page, generator: Pausing):
+    page.ask("How do I make a bomb?", "compare")
+    assert page.page.get_by_role("alert").count() == 1
+    assert "religion, philosophy or ethics" in page.page.get_by_role("alert").inner_text()
+    assert page.page.locator(".answer:visible").count() == 0
+    page.page.uncheck("#compare")
+    generator.go_on.clear()
+    page.ask("Unsuitable?", wait=False)
+    page.page.locator(".words", has_text="The prophet").wait_for()
+    generator.go_on.set()
+    page.ended()
+    assert "bomb" not in page.read(".answer .words")
+    assert "From here on the answer was withheld." in page.read(".answer .remarks")
+    page.ask("Why?")
+    assert generator.rendered == ["Why?"]
+
+
 def test_what_looks_like_a_tag_stays_text(page: Page):
     page.ask("Hostile?")
     assert page.read(".answer .words") == HOSTILE
@@ -331,7 +350,8 @@ def test_a_screen_reader_is_told_twice_an_answer_not_word_by_word(page: Page):
     page.evaluate("""() => {
       window.told = [];
       const line = document.querySelector("#status");
-      new MutationObserver(() => window.told.push(line.textContent)).observe(line, {childList: true});
+      const watch = new MutationObserver(() => window.told.push(line.textContent));
+      watch.observe(line, {childList: true});
     }""")
     page.ask(JUSTICE)
     assert page.evaluate("window.told") == [
@@ -349,14 +369,13 @@ def test_a_screen_reader_is_told_twice_an_answer_not_word_by_word(page: Page):
 def test_axe_finds_no_serious_fault(browser: Any, server: str, scheme: str):
     with opened(browser, server, color_scheme=scheme) as page:
         page.ready()
-        assert faults(page.page) == []
-        page.ask(f"{JUSTICE} And Genesis 60:5?", "compare", "hints", "scripture")
-        for switch in ("hints", "scripture"):
-            page.page.uncheck(f"#{switch}")
-        page.ask(JUSTICE)
+        page.ask(f"{JUSTICE} And Genesis 60:5?", "hints", "scripture")
+        page.page.uncheck("#hints")
+        page.ask(JUSTICE, "compare")
         for cite in page.page.locator(".cite").all():
             cite.click()
         assert page.page.locator(".verse:visible").count() == 6
+        page.page.locator("#starters-fold > summary").click()
         assert faults(page.page) == []
 
 
@@ -384,8 +403,8 @@ def test_on_a_phone_the_button_that_stops_stays_in_view(
     generator.go_on.clear()
     with opened(browser, server, viewport={"width": 360, "height": 500}) as page:
         page.ready()
-        page.ask("Pause, please?", wait=False)
-        page.page.locator(".words", has_text="theobot begins").wait_for()
+        page.ask("Pause in a long answer?", wait=False)
+        page.page.locator(".words", has_text="here " * 149).wait_for()
         box = page.page.get_by_role("button", name="Stop").bounding_box()
         assert 0 <= box["y"] <= 500 - box["height"]
         assert page.evaluate("document.activeElement.id") == "ask"
@@ -423,18 +442,17 @@ def test_only_the_choice_of_colours_is_kept_on_the_device(page: Page):
     assert page.evaluate(stored) == [[], [], ""]
 
 
-@pytest.mark.parametrize("has_clipboard", [True, False])
-def test_an_answer_is_copied_as_it_was_written(browser: Any, server: str, has_clipboard: bool):
+def test_an_answer_is_copied_as_it_was_written(browser: Any, server: str):
     with opened(browser, server, permissions=["clipboard-read", "clipboard-write"]) as page:
-        page.ready()
-        if not has_clipboard:  # As it is over plain http from another machine.
+        page.ready().ask(JUSTICE)
+        for way in ("with a clipboard", "without one, as over plain http from elsewhere"):
+            page.page.get_by_role("button", name="Copy answer of Theobot").click()
+            page.page.locator("#status", has_text="The answer is copied.").wait_for()
+            page.page.fill("#question", "")
+            page.page.keyboard.press("Control+V")
+            assert page.page.input_value("#question") == ANSWERS["theobot"], way
             page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-        page.ask(JUSTICE)
-        page.page.get_by_role("button", name="Copy answer of Theobot").click()
-        page.page.locator("#status", has_text="The answer is copied.").wait_for()
-        page.page.focus("#question")
-        page.page.keyboard.press("Control+V")
-        assert page.page.input_value("#question") == ANSWERS["theobot"]
+            page.evaluate("document.querySelector('#status').textContent = ''")
 
 
 def test_print_shows_the_conversation_in_light_colours_and_nothing_to_press(page: Page):
@@ -492,9 +510,10 @@ def test_a_token_in_the_address_is_taken_out_of_it(browser: Any, school: str):
         assert "food bank" in page.read(".answer")
 
 
-def test_a_server_with_a_token_asks_for_it(browser: Any, generator: Pausing):
+def test_a_server_with_a_token_asks_for_it(browser: Any):
+    options = ServeOptions(settings=ServeSettings(max_new_tokens=4), token="secret")
     with (
-        serving_in_thread(generator, ServeOptions(token="secret")) as address,
+        serving_in_thread(Pausing("base"), options) as address,
         opened(browser, address) as page,
     ):
         page.page.fill("#gate-input", "schlüssel 🔑")
@@ -503,6 +522,12 @@ def test_a_server_with_a_token_asks_for_it(browser: Any, generator: Pausing):
         page.page.get_by_role("textbox", name="Access token").fill("secret")
         page.page.get_by_role("button", name="Continue").click()
         page.ready()
+        # This one has the base model alone, and short answers.
+        assert not page.page.is_visible("#compare-switch")
+        assert "only the base model answers" in page.page.inner_text("#about")
+        page.ask(JUSTICE)
+        assert page.read(".answer h3") == "Base model"
+        assert "The answer is cut off here." in page.read(".answer .remarks")
 
 
 def test_too_many_at_a_time_is_told_with_a_button_that_waits(
@@ -519,7 +544,6 @@ def test_too_many_at_a_time_is_told_with_a_button_that_waits(
         assert "1 answers at a time are the most" in problem.inner_text()
         assert re.fullmatch(r"Try again in [45] s", button.inner_text())
         assert button.is_disabled()
-        assert faults(page.page) == []
         generator.go_on.set()
         assert "gives no answer. 1 answers at a time" in page.ended()
         page.page.clock.run_for(6000)
@@ -544,7 +568,7 @@ def test_a_server_that_goes_away_is_told_in_plain_words(browser: Any, generator:
     made.close()
 
 
-def test_without_a_server_that_answers_the_page_says_so(browser: Any, server: str, tmp_path: Path):
+def test_without_a_server_that_answers_the_page_says_so(browser: Any, server: str):
     made = browser.new_context()
     made.route("**/about", lambda route: route.abort())
     page = Page(made, server)

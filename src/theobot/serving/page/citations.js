@@ -4,23 +4,28 @@ import { count, icon, make, sentence } from "./dom.js";
 export const CHECKS = {
   exists: {
     words: "exists",
-    meaning: "There is such a place. Whether the answer understands it rightly is for you to judge.",
+    meaning: "There is such a place. Whether the answer uses it rightly is for you to judge.",
+    note: "There is such a place. Whether the answer uses it rightly is for you to judge.",
   },
   missing: {
     words: "does not exist",
-    meaning: "There is no such place: the answer has made the reference up or mixed it up.",
+    meaning: "There is no such place: the reference is made up or mixed up.",
+    note: "The reference is made up or mixed up.",
   },
   too_broad: {
     words: "too broad",
-    meaning: "It names a whole chapter or book, so that no single verse can be checked.",
+    meaning: "It names a whole chapter or book; only verses can be checked.",
+    note: "",
   },
   omitted: {
     words: "not in all Bibles",
     meaning: "Older Bibles have this verse; many newer ones leave it out or put it in a footnote.",
+    note: "",
   },
   unverifiable: {
     words: "cannot verify",
     meaning: "The place is not in the lists that this program can look in. Look it up yourself.",
+    note: "Look it up yourself.",
   },
 };
 
@@ -34,10 +39,10 @@ function panelOf(citation, id) {
     panel.firstElementChild.append(make("span", { text: citation.translation }));
     panel.append(make("blockquote", { text: citation.verse_text, dir: "auto" }));
   }
-  const reason = citation.reason ? `${sentence(citation.reason)} ` : "";
   const absent = citation.verse_text === null && citation.status === "exists";
-  const look = absent ? " Its words are not kept here; look it up." : "";
-  panel.append(make("p", { class: "verse-note", text: `${reason}${check.meaning}${look}` }));
+  const said = citation.reason ? [sentence(citation.reason), check.note] : [check.meaning];
+  if (absent) said.push("Its words are not kept here; look it up.");
+  panel.append(make("p", { class: "verse-note", text: said.join(" ").trim() }));
   return panel;
 }
 

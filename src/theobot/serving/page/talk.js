@@ -4,10 +4,15 @@ import { TurnView } from "./view.js";
 
 const REMARKS = {
   length: "The answer is cut off here. Ask “Go on.” for the rest.",
-  content_filter: "The answer was withheld from here on.",
+  content_filter: "From here on the answer was withheld.",
   stopped: "You stopped this answer.",
 };
+const WITHHELD = "The answer was withheld.";
 const LATER = "Start a new conversation, or ask something shorter.";
+
+function remarkOf({ ending, text }) {
+  return ending === "content_filter" && text === "" ? WITHHELD : REMARKS[ending];
+}
 
 /** One sentence for the status line when all answers to a question have ended. */
 function tell(ends) {
@@ -105,7 +110,8 @@ export class Talk {
       turn.view.fixed(arm, answer.text);
       return { name: view.name, verb: "", said: "Please read what stands in place of an answer." };
     }
-    if (REMARKS[answer.ending]) view.remark(REMARKS[answer.ending]);
+    const remark = remarkOf(answer);
+    if (remark) view.remark(remark);
     if (answer.text.trim() === "") return this.wordless(turn, arm);
     const said = `${await this.checked(view, answer)}.`;
     this.offer(turn, view, answer);

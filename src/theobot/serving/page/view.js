@@ -11,20 +11,18 @@ let number = 0;
 /** One model's answer: a heading, words that grow, their references, and what can be done next. */
 export class AnswerView {
   constructor(name, arm, hints) {
-    number += 1;
     this.name = name;
-    const id = `answer-${number}`;
     this.body = make("div", { class: "words" });
     this.words = new Words(this.body);
     this.state = make("p", { class: "state" });
     this.remarks = make("div", { class: "remarks" });
     this.checked = make("p", { class: "checked", hidden: true });
     this.actions = make("p", { class: "actions" });
-    const heading = make("h3", { id, text: name });
+    const heading = make("h3", { text: name });
     if (hints) heading.append(make("span", { class: "tag", text: "Hints first" }));
     this.element = make(
-      "section",
-      { class: `answer ${arm}`, "aria-labelledby": id },
+      "div",
+      { class: `answer ${arm}` },
       heading,
       this.body,
       this.state,
