@@ -101,6 +101,23 @@ class Page:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.goto(address)
 
+    def again(self) -> Page:
+        """As if it were opened anew, which takes a browser longer."""
+        self.asked.clear()
+        self.said.clear()
+        self.page.set_viewport_size({"width": 1280, "height": 720})
+        self.page.emulate_media(media="null")
+        self.page.evaluate("localStorage.clear()")
+        self.page.goto(self.address)
+        return self.ready()
+
+    def check(self) -> None:
+        """It asked nobody but its own server, and complained of nothing."""
+        own = self.address.partition("/#")[0]
+        assert [url for url in self.asked if not url.startswith(own)] == []
+        refused = re.compile(r"Failed to load resource: .* 4\d\d")
+        assert [words for words in self.said if not refused.search(words)] == []
+
     def ready(self) -> Page:
         self.page.locator("#composer").wait_for()
         return self
@@ -127,20 +144,24 @@ class Page:
 
 @contextmanager
 def opened(browser: Any, address: str, **context: Any) -> Iterator[Page]:
-    """A page that is to ask nobody but its own server, and to complain of nothing."""
+    """A page of its own, for as long as the block lasts."""
     made = browser.new_context(**context)
     page = Page(made, address)
     yield page
-    assert [url for url in page.asked if not url.startswith(address.partition("/#")[0])] == []
-    refused = re.compile(r"Failed to load resource: .* 4\d\d|net::ERR")
-    assert [words for words in page.said if not refused.search(words)] == []
+    page.check()
     made.close()
 
 
-@pytest.fixture
-def page(browser: Any, server: str) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def one_page(browser: Any, server: str) -> Iterator[Page]:
     with opened(browser, server) as made:
-        yield made.ready()
+        yield made
+
+
+@pytest.fixture
+def page(one_page: Page) -> Iterator[Page]:
+    yield one_page.again()
+    one_page.check()
 
 
 def faults(page: Any) -> list[str]:
