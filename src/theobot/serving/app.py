@@ -112,8 +112,6 @@ class Endpoints:
     async def complete(self, request: Request) -> Response:
         """Continue a text."""
         body = read_body(CompletionRequest, await request.body())
-        if not body.text():
-            raise RefusalError(400, "prompt: a text was expected.", param="prompt")
         most = body.max_tokens or self.options.settings.max_new_tokens
         work = Work(body.text(), self._arm(body.model), most, body.stops())
         plan = Plan(body.model, work, False, body.stream, body.with_usage())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from theobot.serving.refusals import RefusalError
 
@@ -30,6 +30,17 @@ def _only(value: float, why: str) -> Any:
 
 
 _Body = TypeVar("_Body", bound=BaseModel)
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Int = Annotated[int, BeforeValidator(_whole)]
+_Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_whole)]
+_Single = Annotated[int, Field(ge=1, le=1), BeforeValidator(_whole)]
+_Prompt = Annotated[str, Field(min_length=1)]
 _Text = Annotated[str, Field(max_length=50_000)]
 
 
@@ -82,15 +93,15 @@ class _Request(_Model):
     stop: _Stop | Annotated[list[_Stop], Field(max_length=4)] | None = Field(
         default=None, description="Texts that end the answer; they are left out of it."
     )
-    max_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
+    max_tokens: _Tokens | None = None
     temperature: float | None = _only(0, _GREEDY)
     top_p: float | None = _only(1, _GREEDY)
-    n: int | None = _only(1, _ONE)
+    n: _Single | None = Field(default=None, description=_ONE.format("1"))
     presence_penalty: float | None = _only(0, _GREEDY)
     frequency_penalty: float | None = _only(0, _GREEDY)
     repetition_penalty: float | None = _only(1, _GREEDY)
     repeat_penalty: float | None = _only(1, _GREEDY)
-    seed: int | None = Field(default=None, description="Without effect: answers are greedy.")
+    seed: _Int | None = Field(default=None, description="Without effect: answers are greedy.")
     user: str | None = Field(default=None, description="Neither used nor kept.")
 
     def stops(self) -> list[str]:
@@ -105,8 +116,10 @@ class _Request(_Model):
 class ChatRequest(_Request):
     """Body of POST /v1/chat/completions."""
 
-    messages: list[Message] = Field(min_length=1, max_length=200)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
+    messages: list[Message] = Field(
+        min_length=1, max_length=200, description="The last one must be the user's, and not empty."
+    )
+    max_completion_tokens: _Tokens | None = None
     logprobs: Literal[False] | None = Field(default=None, description=_NONE.format("false"))
     theobot: Extension | None = None
 
@@ -114,12 +127,12 @@ class ChatRequest(_Request):
 class CompletionRequest(_Request):
     """Body of POST /v1/completions."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)] = Field(
+    prompt: _Prompt | Annotated[list[_Prompt], Field(min_length=1, max_length=1)] = Field(
         description="Continued exactly as it stands, until the model's end-of-sequence token."
     )
     logprobs: None = Field(default=None, description=_NONE.format("null"))
     echo: Literal[False] | None = None
-    best_of: int | None = _only(1, _ONE)
+    best_of: _Single | None = Field(default=None, description=_ONE.format("1"))
 
     def text(self) -> str:
         """The prompt."""

@@ -57,7 +57,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, address = found[0][0], found[0][4]
         return socket.create_server(address, family=family, backlog=256)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # `create_server` adds words of its own to what the system says.
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
         raise SettingsError(
             f"--host {host} --port {port}: cannot be used ({reason}). Choose another port, or 0 "
             "for any."

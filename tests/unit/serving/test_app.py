@@ -137,7 +137,7 @@ def test_where_nothing_is_said_the_servers_cap_holds(open_server):
         (CHAT, chat_body("  "), 400, None),
         (CHAT, chat_body("x" * 50_001), 400, "unsupported_or_invalid"),
         (CHAT, chat_body(messages=[{"role": "assistant", "content": "x"}]), 400, None),
-        ("/v1/completions", {"model": "base", "prompt": ""}, 400, None),
+        ("/v1/completions", {"model": "base", "prompt": ""}, 400, "unsupported_or_invalid"),
         ("/citations", {"text": 5}, 400, "unsupported_or_invalid"),
         ("/nowhere", {}, 404, None),
         ("/health", {}, 405, None),
