@@ -120,8 +120,8 @@ def _welcome(address: str, options: ServeOptions) -> None:
         "Open this address in a browser; programs use it with v1 at its end. Ctrl-C ends it."
     )
     terminal.line(address)
-    if options.token and options.token == settings.token:
-        terminal.note("Programs have to show the token that was typed.")
+    if options.token and options.token in (settings.token, os.environ.get(TOKEN_VARIABLE)):
+        terminal.note("Programs have to show the token that was given.")
     elif options.token:
         terminal.note(f"Token, shown this once: {options.token}")
         terminal.note(f"With it: {address}#token={options.token}")
