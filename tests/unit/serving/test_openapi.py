@@ -10,9 +10,7 @@ from schemathesis import GenerationMode
 
 from theobot.serving.openapi import describe
 
-OPERATIONS = [
-    (path, method) for path, methods in describe()["paths"].items() for method in methods
-]
+OPERATIONS = [(path, method) for path, methods in describe()["paths"].items() for method in methods]
 
 
 @pytest.fixture(scope="module")
