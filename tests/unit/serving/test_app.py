@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 
+import httpx2
 import pytest
 
 from theobot.data.prompt import Turn
 from theobot.errors import ModelError
 from theobot.generation.scripted import ScriptedBatch, ScriptedGenerator
+from theobot.serving.app import build_app
+from theobot.serving.engine import Engine
+from theobot.serving.options import ServeOptions
+from theobot.serving.records import Records
+from theobot.serving.server import serving_in_thread
 
 CHAT = "/v1/chat/completions"
 
@@ -201,6 +208,23 @@ def test_a_failure_in_the_middle_is_the_last_event(open_server):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_the_filter_objects_to_is_withheld(open_server, stream):
+    generator = ScriptedGenerator(lambda question, arm: "First one must build a pipe bomb, so")
+    check = {"check": lambda text: "Not here." if "pipe bomb" in text else None}
+    client = open_server(generator, options=check)
+    if stream:
+        chunks = events(client, chat_body())
+        assert "pipe bomb" not in text_of(chunks)
+        assert "First one must build a pipe bomb, so".startswith(text_of(chunks))
+        last = chunks[-2]
+    else:
+        last = client.post(CHAT, json=chat_body()).json()
+        assert last["choices"][0]["message"]["content"] == "Not here."
+    assert last["choices"][0]["finish_reason"] == "content_filter"
+    assert last["theobot"]["notice"] == "Not here."
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_when_the_time_is_up_the_answer_ends_as_it_stands(open_server, gated, stream):
     client = open_server(gated, deadline=0.3)
     gated.let(3)
@@ -218,8 +242,13 @@ def test_when_the_time_is_up_the_answer_ends_as_it_stands(open_server, gated, st
 
 def test_what_cannot_begin_in_time_may_be_asked_again(open_server, gated):
     client = open_server(gated, deadline=0.2)
-    answer = client.post(CHAT, json=chat_body())
-    assert answer.status_code in (200, 503)
+    with client.stream("POST", CHAT, json=chat_body(stream=True)) as first:
+        # The thread is inside a step for the first answer and cannot take in another.
+        second = client.post(CHAT, json=chat_body())
+        assert second.status_code == 503
+        assert second.json()["error"]["code"] == "busy"
+        gated.let(100)
+        first.read()
 
 
 def test_health_is_open_and_counts(open_server, gated):
@@ -231,8 +260,6 @@ def test_health_is_open_and_counts(open_server, gated):
 
 
 def test_conversations_are_recorded_only_where_that_is_switched_on(open_server, tmp_path):
-    from theobot.serving.records import Records
-
     client = open_server(options={"records": Records(tmp_path, 5)}, class_code="Micah-6-8")
     seat = {"X-Class-Code": "Micah-6-8", "X-Seat": "seat-0001"}
     client.headers.update(seat)
@@ -254,8 +281,6 @@ def test_conversations_are_recorded_only_where_that_is_switched_on(open_server, 
 
 
 def test_a_record_that_cannot_be_written_costs_nobody_the_answer(open_server, tmp_path, caplog):
-    from theobot.serving.records import Records
-
     folder = tmp_path / "log"
     client = open_server(options={"records": Records(folder, 5)})
     shutil.rmtree(folder)
@@ -264,12 +289,30 @@ def test_a_record_that_cannot_be_written_costs_nobody_the_answer(open_server, tm
     assert f"--log {folder}: cannot be written" in caplog.text
 
 
-def test_a_fault_of_ours_is_told_as_one(open_server, caplog):
+def test_a_fault_of_ours_is_told_as_one(caplog):
     def check(text: str) -> str | None:
         raise ZeroDivisionError("a secret detail")
 
-    answer = open_server(options={"check": check}).post(CHAT, json=chat_body())
+    with serving_in_thread(ScriptedGenerator({}), ServeOptions(check=check)) as url:
+        answer = httpx2.post(f"{url}{CHAT}", json=chat_body())
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal_error"
     assert "secret" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_full_queue_and_a_stopping_server_say_when_to_come_again():
+    async def ask(engine: Engine) -> httpx2.Response:
+        transport = httpx2.ASGITransport(build_app(engine, ServeOptions()))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://a") as client:
+            return await client.post(CHAT, json=chat_body())
+
+    engine = Engine(ScriptedGenerator({}), most_rows=0, most_waiting=0)
+    engine.start()
+    full = asyncio.run(ask(engine))
+    engine.close()
+    stopping = asyncio.run(ask(engine))
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "queue_full")
+    assert (stopping.status_code, stopping.json()["error"]["code"]) == (503, "stopping")
+    assert int(full.headers["Retry-After"]) > 0
+    assert int(stopping.headers["Retry-After"]) > 0
