@@ -53,6 +53,8 @@ def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel):
         "theobot/nano/model.safetensors",
         "theobot/nano/tokenizer.json",
         "theobot/nano/README.md",
+        "theobot/serving/page/index.html",
+        "theobot/serving/page/page.js",
     ):
         assert needed in names
     assert {name.split("/")[0] for name in names} == {"theobot", wheel.name[:13] + ".dist-info"}
