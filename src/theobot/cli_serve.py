@@ -22,8 +22,6 @@ from theobot.errors import INTERRUPTED, SettingsError
 if TYPE_CHECKING:
     from theobot.serving.options import ServeOptions, TextFilter
 
-TOKEN_VARIABLE = "THEOBOT_SERVER_TOKEN"
-
 _PER_CLIENT = 8
 """Answers at a time for one address, where others than this machine can ask."""
 
@@ -72,6 +70,7 @@ def serve(
 
 
 def _options(settings: ServeSettings) -> ServeOptions:
+    from theobot.generation.api import TOKEN_VARIABLE
     from theobot.serving.hosts import is_loopback
     from theobot.serving.options import ServeOptions
     from theobot.serving.records import Records
@@ -115,6 +114,8 @@ def _address(host: str, port: int) -> str:
 
 def _welcome(address: str, options: ServeOptions) -> None:
     """Say where it is and who may come in; the address alone is on stdout, for programs."""
+    from theobot.generation.api import TOKEN_VARIABLE
+
     settings = options.settings
     terminal.note(
         "Open this address in a browser; programs use it with v1 at its end. Ctrl-C ends it."

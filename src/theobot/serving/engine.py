@@ -120,8 +120,6 @@ class _Reader:
     work: Work
     ticket: Ticket
     stops: StopTexts
-    since: float
-    new_tokens: int = 0
 
 
 @dataclass
@@ -191,7 +189,7 @@ class Engine:
                 raise QueueFullError
             self._keys += 1
             ticket = Ticket(self, self._keys)
-            reader = _Reader(work, ticket, StopTexts(work.stops), time.monotonic())
+            reader = _Reader(work, ticket, StopTexts(work.stops))
             self._open.add(self._keys)
             self._mail.new.append((self._keys, reader))
             self._changed.notify()
@@ -238,6 +236,7 @@ class Engine:
                     batch.drop(self._take_in(readers, updates, outbox))
             except Exception as error:
                 # Nobody but these readers is to suffer, and the next ones get a fresh batch.
+                readers.update((key, new) for key, new in mail.new if key in self._open)
                 outbox += _fail_all(readers, error)
                 self._finished(list(readers))
                 readers.clear()

@@ -257,3 +257,29 @@ def test_readers_whose_loop_is_gone_do_not_matter(gated):
 
     assert asyncio.run(body())[0] == "theobot on later"
     engine.close()
+
+
+def test_nobody_is_forgotten_when_dropping_fails(gated):
+    class Brittle(ScriptedGenerator):
+        def live_batch(self, most_rows):
+            class Batch(ScriptedBatch):
+                def drop(self, keys):
+                    if keys:
+                        raise ModelError("no more memory")
+
+                def step(self):
+                    gated.steps.acquire()
+                    return super().step()
+
+            return Batch(self, most_rows)
+
+    async def body(engine):
+        first, second = engine.submit(work("x " * 50)), engine.submit(work())
+        await first.next()
+        first.cancel()
+        third = engine.submit(work())
+        gated.let(1)
+        return [await follow(ticket) for ticket in (second, third)]
+
+    found = with_engine(Brittle(lambda question, arm: "one two three"), body)
+    assert [end.reason for _, end in found] == ["model", "model"]
