@@ -27,6 +27,7 @@ Output = Annotated[Path | None, Parameter(name=["-o", "--output"])]
 def compare(
     *,
     selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    against: Path | None = None,
     questions: Path | None = None,
     same_prompt: Flag = False,
     limit: int | None = None,
@@ -38,27 +39,33 @@ def compare(
     domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the run would mean nothing.
 
     Args:
+        against: Another adapter folder (or run) of the same base, to compare with instead of with
+            the base alone.
         questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
             out_of_domain_questions.txt; without it the shipped ones.
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
         limit: Most questions per set.
-        output: Folder for answers and files; without it `bench` beside the adapter.
+        output: Folder for answers and files; without it `bench` beside the adapter, or
+            `bench-against-<hash>`.
     """
     from theobot.bench.benchmark import run_bench
 
     if limit is not None and limit < 1:
         raise SettingsError(f"--limit {limit}: 1 or more was expected.")
-    generator = load_generator(selectors)
+    generator = load_generator(selectors, against=against)
     assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
     run = generator.adapter.path.parent
+    other = generator.against
+    name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
     with terminal.Progress("Answering") as progress:
         result = run_bench(
             generator,
-            output or run / "bench",
+            output or run / name,
             questions=questions,
             limit=limit,
             same_prompt=same_prompt,
             run=run,
+            against_run=None if other is None else other.path.parent,
             on_progress=lambda at: progress.show(at.done, at.total),
             on_note=terminal.note,
         )

@@ -35,12 +35,16 @@ class Selectors:
 
 
 def load_generator(
-    selectors: Selectors, *, base: bool = False, compare: bool = False
+    selectors: Selectors,
+    *,
+    base: bool = False,
+    compare: bool = False,
+    against: Path | None = None,
 ) -> LocalGenerator:
     """Choose, tell what was chosen (device first), load."""
     if base and compare:
         raise SettingsError("--base and --compare were both given; type one of them.")
-    from theobot.model.adapter import select
+    from theobot.model.adapter import read_adapter_info, select
 
     selection = select(selectors.run, selectors.adapter, selectors.model, base_only=base)
     from theobot.generation import generator
@@ -51,4 +55,15 @@ def load_generator(
     terminal.note(selection.note)
     if base:
         selection = selection._replace(adapter=None)
-    return generator.load_generator(selection, compute=compute)
+    other = None if against is None else read_adapter_info(adapter_folder(against))
+    if other is not None:
+        terminal.note(f"Compared with the adapter {other.path}, instead of with the base alone.")
+    return generator.load_generator(selection, compute=compute, against=other)
+
+
+def adapter_folder(path: Path) -> Path:
+    """The adapter of a run folder, or the path itself."""
+    from theobot.run_folder import RunFolder
+
+    run = RunFolder(path.expanduser())
+    return run.adapter if run.config.is_file() and run.adapter.is_dir() else path

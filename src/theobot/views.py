@@ -152,7 +152,10 @@ def show_bench(result: BenchResult) -> None:
 def show_report(result: BenchResult) -> None:
     """The verdict of each set in points of 100 marks, what to doubt, then the files to open."""
     report = result.report
-    columns = ("set", "questions", "base", "Theobot", "difference (95 %)", "better/equal/worse", "")
+    columns = (
+        *("set", "questions", *report.arms),
+        *("difference (95 %)", "better/equal/worse", ""),
+    )
     table(
         columns,
         [

@@ -38,6 +38,7 @@ _LARGEST_CAP = 768
 class AnswerRecord(NamedTuple):
     """One line of the store: a question, who answered it, under which conditions, and how.
 
+    `against_sha256` is of the adapter with which the arm "base" answers, where two are compared;
     `plan` is a hash of all planned questions and conditions; `new_tokens` counts EOS too.
     """
 
@@ -56,6 +57,7 @@ class AnswerRecord(NamedTuple):
     adapter_config_sha256: str | None
     decoding: dict[str, Any]
     plan: str
+    against_sha256: str | None = None
 
 
 class Batch(NamedTuple):
@@ -270,6 +272,7 @@ _CONDITIONS = {
     "model": "another base model",
     "adapter_sha256": "another adapter",
     "adapter_config_sha256": "another adapter",
+    "against_sha256": "another adapter to compare with",
     "decoding": "another device, number format, batch size or other way of decoding",
     "prompt_format": "other prompt formats",
 }

@@ -29,6 +29,7 @@ from theobot.bench.health import Health, measure_health
 from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
 from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
+    BASE,
     PLAN,
     BenchPlan,
     complete_plan,
@@ -37,6 +38,7 @@ from theobot.bench.plan import (
     hash_questions,
     make_plan,
     read_plan,
+    rival_of,
     write_plan,
 )
 from theobot.bench.questions import Question, read_questions
@@ -83,6 +85,7 @@ def run_bench(
     same_prompt: bool = False,
     batch_size: int = BATCH_SIZE,
     run: Path | None = None,
+    against_run: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> BenchResult:
@@ -96,6 +99,7 @@ def run_bench(
         same_prompt: the seed's raw prompt for both arms, instead of each its own format.
         batch_size: questions answered at once.
         run: run folder of the adapter, which tells what it was trained on; None if unknown.
+        against_run: the same of another adapter that it is compared with.
         on_progress: told of each batch.
         on_note: told in a sentence what else is being done.
 
@@ -103,18 +107,19 @@ def run_bench(
         InvalidRunError: a leak, an adapter without effect, or too many missing answers.
         TheobotError: questions, adapter or folder cannot be used.
     """
-    trained = training_rows(run)
+    trained, also = training_rows(run), training_rows(against_run) or []
     about = generator.describe()
     facts = {
         "questions": hash_questions(questions),
         "data": None if trained is None else fingerprint(trained),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
+        "against": about["against_sha256"] or "base",
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
     chosen = read_questions(questions, plan.limit)
-    leaks = None if trained is None else refuse_leaks(trained, chosen)
-    effect = check_adapter(generator, chosen)
+    leaks = None if trained is None else refuse_leaks([*trained, *also], chosen)
+    effect = check_adapter(generator, chosen, rival_of(plan))
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_plan(plan, folder / PLAN)
@@ -224,8 +229,15 @@ def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> l
     return leaks
 
 
-def check_adapter(generator: Generator, questions: Sequence[Question]) -> float | None:
+def check_adapter(
+    generator: Generator, questions: Sequence[Question], rival: str = BASE
+) -> float | None:
     """Refuse a missing or silent adapter before hours are spent on it.
+
+    Args:
+        generator: who is to answer.
+        questions: the first of them are tried.
+        rival: what Theobot is compared with.
 
     Returns:
         The largest change of a next-token logit; None where that cannot be known.
@@ -243,9 +255,9 @@ def check_adapter(generator: Generator, questions: Sequence[Question]) -> float 
     effect = generator.adapter_effect(prompts)
     if effect == 0.0:
         raise InvalidRunError(
-            f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of the "
-            "base. It was saved before it was trained (lora_B is zero), or belongs elsewhere; "
-            "comparing it would mean nothing."
+            f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of "
+            f"{rival}. It was saved before it was trained (lora_B is zero), belongs elsewhere, or "
+            "is the same; comparing it would mean nothing."
         )
     return effect
 
@@ -282,7 +294,7 @@ def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
         texts.setdefault(record.id, set()).add(record.text)
     if texts and all(len(found) == 1 for found in texts.values()):
         raise InvalidRunError(
-            f"All {len(texts)} answers of base and Theobot are the same, letter for letter: the "
+            f"All {len(texts)} answers of both are the same, letter for letter: the "
             "adapter has no effect that could be judged. Check that it was trained to its end."
         )
 
@@ -302,7 +314,7 @@ def _probe(
     formats: dict[Arm, PromptFormat] = {
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
-    on_note("Asking the base some questions again, to see what chance alone changes.")
+    on_note(f"Asking {rival_of(plan)} some questions again, to see what chance alone changes.")
     noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):
         return {"noise": noise}

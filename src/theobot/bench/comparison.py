@@ -191,7 +191,9 @@ def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:
     return Verdict.CANNOT_TELL
 
 
-def decide(better: Comparison, not_worse: Sequence[Comparison]) -> Decision:
+def decide(
+    better: Comparison, not_worse: Sequence[Comparison], rival: str | None = None
+) -> Decision:
     """Whether the plan is met: better in its domain, and nowhere else worse by the margin.
 
     A conjunction of claims needs no correction of the levels (intersection-union test).
@@ -199,19 +201,28 @@ def decide(better: Comparison, not_worse: Sequence[Comparison]) -> Decision:
     Args:
         better: the set on which Theobot is to be better.
         not_worse: the sets on which it must not be worse by the margin.
+        rival: another adapter that it is compared with; None for the base it was made from.
     """
+    if rival is None:
+        helped, idle, harmed = (
+            f"The fine-tune {words}" for words in ("helped", "did not help", "did harm")
+        )
+    else:
+        helped, idle, harmed = (
+            f"Theobot is {word} than {rival}" for word in ("better", "no better", "worse")
+        )
     lost = [one.name for one in (better, *not_worse) if one.verdict is Verdict.WORSE]
     if lost:
-        return Decision(3, f"The fine-tune did harm: worse on {_names(lost)}.", False)
+        return Decision(3, f"{harmed}: worse on {_names(lost)}.", False)
     if better.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE):
-        words = f"The fine-tune did not help: {better.verdict} on {_names([better.name])}."
+        words = f"{idle}: {better.verdict} on {_names([better.name])}."
         return Decision(3, words, False)
     open_sets = [one.name for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
     if better.verdict is not Verdict.BETTER:
         open_sets.insert(0, better.name)
     if open_sets:
         return Decision(4, f"Cannot tell yet on {_names(open_sets)}.", None)
-    words = f"The fine-tune helped: better on {_names([better.name])}, and not worse elsewhere."
+    words = f"{helped}: better on {_names([better.name])}, and not worse elsewhere."
     return Decision(0, words, True)
 
 

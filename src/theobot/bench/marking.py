@@ -36,7 +36,7 @@ from theobot.bench.mark_session import (
     slug,
 )
 from theobot.bench.marks_store import MarksStore, Session
-from theobot.bench.plan import PLAN, planned_sets, read_plan
+from theobot.bench.plan import BASE, PLAN, planned_sets, read_plan, rival_of
 from theobot.bench.unblinded import Automatic, Unblinded
 from theobot.errors import RunError, SettingsError
 from theobot.run_folder import explain_write_errors, write_json, write_text
@@ -235,6 +235,7 @@ def result(
                 _scores(folder) if automatic is None else automatic,
                 _margins(folder) if margins is None else margins,
                 {question.id: question.set for question in read_questions_of(folder)},
+                _rival(folder),
             )
         )
 
@@ -256,6 +257,11 @@ def _margins(folder: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     return {name: planned.margin for name, planned in planned_sets(read_plan(path))}
+
+
+def _rival(folder: Path) -> str:
+    path = folder / PLAN
+    return rival_of(read_plan(path)) if path.exists() else BASE
 
 
 def _check_settings(markers: Sequence[str], mode: str, sample: int | None) -> None:

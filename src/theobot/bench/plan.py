@@ -26,8 +26,11 @@ PLAN = "plan.json"
 FIXED = "plan.sha256"
 """The plan's hash when the first answer was written."""
 
-_LEFT_OPEN = frozenset({"questions", "data", "base", "adapter"})
+_LEFT_OPEN = frozenset({"questions", "data", "base", "adapter", "against"})
 """What a plan may leave for the benchmark to fill in."""
+
+BASE = "the base"
+OTHER_ADAPTER = "the other adapter"
 
 Hypothesis = Literal["better", "not_worse"]
 
@@ -78,6 +81,8 @@ class BenchPlan(Section):
     """The base model."""
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
+    against: str | None = None
+    """What it is compared with: SHA-256 of another adapter, or "base"."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
@@ -185,6 +190,11 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
         else:
             found.append(f"{key}: planned {_short(planned)}, now {_short(value)}")
     return found
+
+
+def rival_of(plan: BenchPlan) -> str:
+    """What Theobot is compared with, as it is called within a sentence."""
+    return BASE if plan.against in (None, "base") else OTHER_ADAPTER
 
 
 def fix_plan(folder: Path, plan: BenchPlan) -> None:

@@ -116,7 +116,7 @@ def methods(report: Report) -> str:
     """What is needed to do it again."""
     parts = []
     if report.noise:
-        parts.append("<h3>Base against base</h3>" + facts(plain(report.noise)))
+        parts.append("<h3>Asked twice</h3>" + facts(plain(report.noise)))
     if report.leaks:
         more = len(report.leaks) - _LEAKS_SHOWN
         parts.append(

@@ -191,7 +191,7 @@ def _methods(report: Report) -> Iterable[str]:
     yield "## Methods and fingerprint"
     yield _facts(report.fingerprint)
     if report.noise:
-        yield "### Base against base"
+        yield "### Asked twice"
         yield _facts(report.noise)
     if report.leaks:
         yield "### Leaks and labels"

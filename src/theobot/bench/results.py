@@ -13,12 +13,10 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from theobot.bench.answer_files import arm_names
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
-from theobot.bench.plan import (
-    changed_since_first_answer,
-    planned_sets,
-)
+from theobot.bench.plan import BASE, changed_since_first_answer, planned_sets, rival_of
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
@@ -55,11 +53,12 @@ def make_report(answered: Answered, folder: Path) -> Report:
         for one in primary
     ]
     changed = changed_since_first_answer(folder, plan)
+    names = arm_names(answered.records.values())
     changes = [*answered.probes.get("plan_changes", [])]
     if changed and not changes:
         changes = ["plan.json is not the file that was there when the first answer was written"]
     return Report(
-        title=f"Base and Theobot on {len(answered.pairs)} questions",
+        title=f"{names['base']} and Theobot on {len(answered.pairs)} questions",
         # When the plan was made, not now: judged again, the same answers give the same files.
         created=plan.created,
         plan_status="changed after answers were seen" if changed or changes else "planned",
@@ -82,6 +81,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         fingerprint=_fingerprint(answered),
         cannot_show=_cannot_show(answered),
         random_seed=plan.random_ten_seed,
+        arms=(names["base"], names["theobot"]),
     )
 
 
@@ -154,7 +154,8 @@ def _decide(answered: Answered, primary: list[Comparison], cut: Mapping[str, flo
     others = [one for one in primary if claims[one.name].hypothesis == "not_worse" and one.n]
     if not better:
         return Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    decision = decide(better[0], others)
+    rival = rival_of(answered.plan)
+    decision = decide(better[0], others, None if rival == BASE else rival)
     long = [name for name, share in cut.items() if share > answered.plan.truncation_limit]
     if decision.exit_code == 4 and long:
         names = ", ".join(name.replace("_", "-") for name in long)
@@ -167,8 +168,9 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
     records = {arm: answered.records[question.id, arm] for arm in ARMS}
     scores = {arm: answered.scores.get((question.id, arm)) for arm in ARMS}
     base, theobot = scores["base"], scores["theobot"]
+    names = arm_names(records.values())
     flags = [
-        f"{arm} {flag}"
+        f"{names[arm]} {flag}"
         for arm in ARMS
         for flag, present in (
             ("cut", records[arm].stop_reason == "length"),
@@ -178,7 +180,7 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
     ]
     cited = {arm: _citations(records[arm].text) for arm in ARMS}
     flags += [
-        f"{arm} cites what does not exist"
+        f"{names[arm]} cites what does not exist"
         for arm in ARMS
         if any(status == "missing" for _, status, _ in cited[arm])
     ]
@@ -288,10 +290,15 @@ def _fingerprint(answered: Answered) -> dict[str, str]:
     record = next(iter(answered.records.values()), None)
     if record is None:
         raise DataError("There are no answers to judge yet. Type `theobot bench` first.")
-    facts: dict[str, object] = {"base": record.model, "adapter (SHA-256)": record.adapter_sha256}
+    facts: dict[str, object] = {
+        "base": record.model,
+        "adapter (SHA-256)": record.adapter_sha256,
+        "other adapter (SHA-256)": record.against_sha256,
+    }
+    names = arm_names(answered.records.values())
     for arm in ARMS:
         formats = {r.prompt_format for (_, of), r in answered.records.items() if of == arm}
-        facts[f"prompt of {arm}"] = ", ".join(sorted(formats))
+        facts[f"prompt of {names[arm]}"] = ", ".join(sorted(formats))
     facts |= {f"decoding: {key}": value for key, value in record.decoding.items()}
     facts |= {f"questions: {name}": digest for name, digest in answered.plan.questions.items()}
     facts |= {

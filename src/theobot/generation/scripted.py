@@ -37,6 +37,7 @@ class ScriptedGenerator:
             "model": "scripted",
             "adapter_sha256": None,
             "adapter_config_sha256": None,
+            "against_sha256": None,
             "decoding": {"method": "scripted"},
         }
 
