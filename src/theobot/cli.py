@@ -33,8 +33,7 @@ from theobot.config import (
     load_settings,
 )
 from theobot.errors import BUG, INTERRUPTED, PROBLEMS, SettingsError, TheobotError
-from theobot.model import before_torch
-from theobot.training import ranks
+from theobot.model import before_torch, ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from theobot import terminal, views
 from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.errors import PROBLEMS, SettingsError
+from theobot.model import ranks
 
 bench = App(
     name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
@@ -35,8 +36,11 @@ def compare(
 ) -> int:
     """Answer the question sets with base and Theobot, judge the answers, and write the report.
 
-    Typed again after an interruption it goes on where it stopped. Exit code 0: better in its
-    domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the run would mean nothing.
+    Typed again after an interruption it goes on where it stopped. Started by `accelerate launch
+    -m theobot bench ...`, each process answers a share of the questions on its own GPU.
+
+    Exit code 0: better in its domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the
+    run would mean nothing.
 
     Args:
         against: Another adapter folder (or run) of the same base, to compare with instead of with
@@ -57,7 +61,8 @@ def compare(
     run = generator.adapter.path.parent
     other = generator.against
     name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
-    with terminal.Progress("Answering") as progress:
+    device = generator.network.device
+    with ranks.joined(device), terminal.Progress("Answering") as progress:
         result = run_bench(
             generator,
             output or run / name,
@@ -69,7 +74,13 @@ def compare(
             on_progress=lambda at: progress.show(at.done, at.total),
             on_note=terminal.note,
         )
+    if result is None:
+        return 0
     views.show_bench(result)
+    if ranks.world_size() > 1:
+        # A launcher takes any other code for a crash of the whole job.
+        terminal.note(f"The verdict as an exit code: theobot bench report {result.folder}")
+        return 0
     return result.report.decision.exit_code
 
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from theobot import terminal
 from theobot.errors import SettingsError
+from theobot.model import ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import LocalGenerator
@@ -50,7 +51,8 @@ def load_generator(
     from theobot.generation import generator
     from theobot.model.device import choose_compute
 
-    compute = choose_compute(selectors.device)
+    own_gpu = ranks.local_rank() if ranks.world_size() > 1 else None
+    compute = choose_compute(selectors.device, local_rank=own_gpu)
     terminal.note(compute.sentence())
     terminal.note(selection.note)
     if base:

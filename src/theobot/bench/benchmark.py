@@ -17,8 +17,10 @@ from theobot.bench.answers import (
     ANSWERS,
     BATCH_SIZE,
     AnswerRecord,
+    Batch,
     Progress,
     answer_questions,
+    answer_share,
     open_store,
     plan_answers,
     read_answers,
@@ -51,6 +53,7 @@ from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
 from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
 from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
 
 HEALTH = "health.json"
@@ -88,8 +91,11 @@ def run_bench(
     against_run: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_note: Callable[[str], None] = lambda text: None,
-) -> BenchResult:
+) -> BenchResult | None:
     """Answer every question with both arms, or go on where an earlier call was cut off; judge.
+
+    Started by a launcher as several processes, each answers a share of the questions, and the
+    first one judges; `model.ranks.joined` must surround the call.
 
     Args:
         generator: with both arms.
@@ -103,11 +109,68 @@ def run_bench(
         on_progress: told of each batch.
         on_note: told in a sentence what else is being done.
 
+    Returns:
+        What it left behind; None in all but the first of several processes.
+
     Raises:
         InvalidRunError: a leak, an adapter without effect, or too many missing answers.
         TheobotError: questions, adapter or folder cannot be used.
     """
-    trained, also = training_rows(run), training_rows(against_run) or []
+    with ranks.first_before_others():
+        ready = _prepare(
+            generator,
+            folder,
+            questions=questions,
+            limit=limit,
+            same_prompt=same_prompt,
+            batch_size=batch_size,
+            trained_on=(run, against_run),
+        )
+    if ranks.world_size() > 1:
+        for progress in answer_share(generator, ready.batches, ready.store):
+            on_progress(progress)
+    if not ranks.is_first():
+        return None
+    for progress in answer_questions(generator, ready.batches, ready.store):
+        on_progress(progress)
+    records = read_answers(ready.store)
+    _refuse_equal_answers(records)
+    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
+        probes = {
+            "answers": records[0].plan,
+            "adapter_effect": ready.effect,
+            "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
+            **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
+        }
+        kept = {key: value for key, value in probes.items() if value is not None}
+        write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
+    return rejudge(folder)
+
+
+class _Ready(NamedTuple):
+    """What is settled before the first answer."""
+
+    plan: BenchPlan
+    changes: list[str]
+    questions: list[Question]
+    leaks: list[Leak] | None
+    effect: float | None
+    batches: list[Batch]
+    store: Path
+
+
+def _prepare(
+    generator: Generator,
+    folder: Path,
+    *,
+    questions: Path | None,
+    limit: int | None,
+    same_prompt: bool,
+    batch_size: int,
+    trained_on: tuple[Path | None, Path | None],
+) -> _Ready:
+    """Plan, leaks, the adapter's effect, and the store; of several processes the first writes."""
+    trained, also = (training_rows(run) for run in trained_on)
     about = generator.describe()
     facts = {
         "questions": hash_questions(questions),
@@ -118,23 +181,18 @@ def run_bench(
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
     chosen = read_questions(questions, plan.limit)
-    leaks = None if trained is None else refuse_leaks([*trained, *also], chosen)
+    leaks = None if trained is None else refuse_leaks([*trained, *(also or [])], chosen)
     effect = check_adapter(generator, chosen, rival_of(plan))
-    with explain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_plan(plan, folder / PLAN)
-    records = _answer(generator, folder, plan, chosen, batch_size, on_progress)
-    _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
-        probes = {
-            "answers": records[0].plan,
-            "adapter_effect": effect,
-            "leaks": None if leaks is None else [leak.as_json() for leak in leaks],
-            **_probe(generator, folder, plan, chosen, records, on_note),
-        }
-        kept = {key: value for key, value in probes.items() if value is not None}
-        write_json(folder / saved.PROBES, kept | {"plan_changes": changes})
-    return rejudge(folder)
+    batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
+    if ranks.is_first():
+        with explain_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_plan(plan, folder / PLAN)
+        open_store(folder, batches)
+        lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
+        write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
+        fix_plan(folder, plan)
+    return _Ready(plan, changes, chosen, leaks, effect, batches, folder / ANSWERS)
 
 
 def rejudge(folder: Path) -> BenchResult:
@@ -266,26 +324,6 @@ def _part(rows: list[Example], count: int) -> list[Example]:
     """The fixed part of so many rows that the demo trains on."""
     themes = {row.meta.get("theme") for row in rows}
     return stratified(rows, count // len(themes))
-
-
-def _answer(
-    generator: Generator,
-    folder: Path,
-    plan: BenchPlan,
-    questions: Sequence[Question],
-    batch_size: int,
-    on_progress: Callable[[Progress], None],
-) -> list[AnswerRecord]:
-    batches = plan_answers(
-        generator, questions, same_prompt=plan.same_prompt, batch_size=batch_size
-    )
-    store = open_store(folder, batches)
-    lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in questions]
-    write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
-    fix_plan(folder, plan)
-    for progress in answer_questions(generator, batches, store):
-        on_progress(progress)
-    return read_answers(store)
 
 
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 
 from theobot.errors import RunError, TheobotError
+from theobot.model import ranks
 from theobot.run_folder import RunFolder, write_problem
-from theobot.training import ranks
 
 _SAME_SIGNAL = 5.0
 """Seconds in which a launcher's signal is that of the person, sent on."""
