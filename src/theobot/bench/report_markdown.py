@@ -31,6 +31,7 @@ from theobot.bench.report_words import (
     interval_words,
     means_words,
     open_words,
+    p_words,
     plan_words,
     points,
     rate_words,
@@ -189,6 +190,13 @@ def _line(row: QuestionRow, arms: tuple[str, str]) -> str:
 
 def _methods(report: Report) -> Iterable[str]:
     yield "## Methods and fingerprint"
+    rows = [
+        (group_name(one.name), one.metric, one.clusters, p_words(one.p),
+         p_words(report.holm.get(one.name)), points(one.margin, signed=False))
+        for one in report.sets if one.n
+    ]  # fmt: skip
+    if rows:
+        yield _table(("", "Measure", "Verses or topics", "p", "p (Holm)", "Margin"), rows)
     yield _facts(report.fingerprint)
     if report.noise:
         yield "### Asked twice"

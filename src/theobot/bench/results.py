@@ -22,7 +22,7 @@ from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
 from theobot.bench.saved import ARMS, SCORES, Answered, read_answered
 from theobot.bench.scores import chrf, count_citations
-from theobot.bench.statistics import Interval, paired_interval
+from theobot.bench.statistics import Interval, holm, paired_interval
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError
 from theobot.run_folder import write_json
@@ -66,6 +66,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         decision=_decide(answered, primary, cut),
         sets=primary,
         rows=[_row(answered, question) for question in answered.pairs],
+        holm=_holm(primary),
         trust=lights_of(answered, cut, changed or bool(changes)),
         themes=_groups(answered, "in_domain", lambda q: _text(q.meta.get("theme"))),
         tariffs=_groups(answered, "in_domain", _tariff),
@@ -118,6 +119,12 @@ def _compare(
 def _primary(answered: Answered, name: str, margin: float) -> Comparison:
     questions = [question for question in answered.scored if question.set == name]
     return _compare(answered, name, questions, margin=margin, exploratory=False)
+
+
+def _holm(primary: Sequence[Comparison]) -> dict[str, float]:
+    known = [one for one in primary if math.isfinite(one.p)]
+    adjusted = holm([one.p for one in known])
+    return {one.name: p for one, p in zip(known, adjusted, strict=True)}
 
 
 def _groups(
