@@ -22,7 +22,7 @@ from theobot.bench.plan import (
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
-from theobot.bench.saved import ARMS, SCORES, Answered, read_answered
+from theobot.bench.saved import ARMS, SCORES, Answered, cluster_of, read_answered
 from theobot.bench.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.trust import cut_share, lights_of
@@ -87,11 +87,6 @@ def make_report(answered: Answered, folder: Path) -> Report:
 
 def _kept(answered: Answered) -> Iterable[AnswerRecord]:
     return (answered.records[question.id, arm] for question in answered.pairs for arm in ARMS)
-
-
-def cluster_of(question: Question) -> str:
-    """Verse or topic that a question is about; one without stands for itself."""
-    return str(question.meta.get("cluster") or question.id)
 
 
 def _compare(

@@ -105,6 +105,11 @@ def read_object(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def cluster_of(question: Question) -> str:
+    """Verse or topic that a question is about; one without stands for itself."""
+    return str(question.meta.get("cluster") or question.id)
+
+
 def missing_share(answered: Answered) -> float:
     """Share of the questions that lack an answer of either arm."""
     return 1 - len(answered.pairs) / len(answered.questions) if answered.questions else 1.0
