@@ -1,7 +1,8 @@
 """Saved answers -> scores -> comparisons -> one `Report`: everything that needs no model.
 
 `judge` may be called again at any time, also where torch is not installed: it reads what the
-benchmark saved and writes `scores.json` and the three report files anew.
+benchmark saved and writes `scores.json` and the three report files anew. What a language model said
+of the answers, if one was asked, is told apart and decides nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
+from theobot.bench.judge_results import summarise_judge
 from theobot.bench.plan import (
     changed_since_first_answer,
     planned_sets,
@@ -22,7 +24,7 @@ from theobot.bench.plan import (
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
-from theobot.bench.saved import ARMS, SCORES, Answered, cluster_of, read_answered
+from theobot.bench.saved import ARMS, JUDGE, SCORES, Answered, cluster_of, read_answered
 from theobot.bench.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, paired_interval
 from theobot.bench.trust import cut_share, lights_of
@@ -42,6 +44,8 @@ def judge(folder: Path) -> Report:
         folder / SCORES,
         [plain(score) for _, score in sorted(answered.scores.items(), key=lambda item: item[0])],
     )
+    if report.judge:
+        write_json(folder / JUDGE, plain(report.judge))
     return report
 
 
@@ -78,6 +82,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         drift=answered.probes.get("drift"),
         noise=answered.probes.get("noise"),
         marks=answered.marks,
+        judge=summarise_judge(folder, answered),
         leaks=answered.probes.get("leaks", []),
         fingerprint=_fingerprint(answered),
         cannot_show=_cannot_show(answered),

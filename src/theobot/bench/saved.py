@@ -20,6 +20,8 @@ PROBES = "probes.json"
 """What was found with the model at hand: adapter effect, drift, noise, leaks, likelihood."""
 MARKS = "marks.json"
 """What `theobot mark close` found."""
+JUDGE = "judge.json"
+"""Which language model was asked about the answers, and what its verdicts say."""
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")
 
