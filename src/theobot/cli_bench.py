@@ -21,6 +21,9 @@ bench = App(
 )
 mark = App(name="mark", help="Blind marking of a benchmark's answers by people.")
 
+_PATIENCE = 60.0
+"""Seconds for which a judge's server may be away: what it said is kept, and the call goes on."""
+
 Output = Annotated[Path | None, Parameter(name=["-o", "--output"])]
 
 
@@ -125,6 +128,50 @@ def report(folder: Path, /) -> int:
     result = rejudge(folder)
     views.show_report(result)
     return result.report.decision.exit_code
+
+
+@bench.command
+def judge(
+    folder: Path,
+    /,
+    *,
+    server: str,
+    judge_model: str,
+    allow_same_family: Flag = False,
+    limit: int | None = None,
+    concurrency: int = 4,
+) -> int:
+    """Ask a language model what it makes of saved answers; the verdict does not change.
+
+    Its marks and preferences stand in the report in a place of their own, with how far people
+    agree. Typed again after an interruption it goes on where it stopped.
+
+    Args:
+        folder: Folder of a benchmark, such as runs/first/bench.
+        server: Address of an OpenAI-compatible server; its token, if any, in THEOBOT_SERVER_TOKEN.
+        judge_model: Name of the judge there; not of the Qwen family.
+        allow_same_family: Take a judge of the Qwen family nevertheless; the report says so.
+        limit: Most questions per set.
+        concurrency: Requests at once.
+    """
+    from theobot.bench.judging import judge_answers
+    from theobot.generation.api import ApiClient
+
+    for name, value in (("--limit", limit), ("--concurrency", concurrency)):
+        if value is not None and value < 1:
+            raise SettingsError(f"{name} {value}: 1 or more was expected.")
+    with ApiClient(server, patience=_PATIENCE) as client, terminal.Progress("Judging") as progress:
+        result = judge_answers(
+            folder,
+            client,
+            judge_model,
+            allow_same_family=allow_same_family,
+            limit=limit,
+            concurrency=concurrency,
+            on_progress=lambda at: progress.show(at.done, at.total),
+        )
+    views.show_judge(result)
+    return 0
 
 
 @bench.command

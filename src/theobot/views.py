@@ -184,6 +184,17 @@ def show_report(result: BenchResult) -> None:
         line(str(path))
 
 
+def show_judge(result: BenchResult) -> None:
+    """What a language model said of the answers, what to doubt, then where to read it."""
+    judge = result.report.judge
+    assert judge is not None, "there is one once it was asked"
+    line(judge["sentence"])
+    for text in judge["notes"]:
+        note(text)
+    for path in result.reports:
+        line(str(path))
+
+
 def show_leaks(leaks: Sequence[Leak]) -> None:
     """What `bench leaks` found: leaks with both texts, labels as counts."""
     fatal = [leak for leak in leaks if leak.level.is_leak]

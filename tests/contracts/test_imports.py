@@ -51,6 +51,10 @@ def test_modules_that_only_read_files_load_nothing_heavy(module):
     assert loaded_by(f"import {module}") == set()
 
 
+def test_judging_saved_answers_needs_no_torch():
+    assert loaded_by("import theobot.bench.judging") <= {"pythonbible"}
+
+
 def test_python_m_theobot_is_theobot():
     done = subprocess.run(
         [sys.executable, "-m", "theobot", "trian"], capture_output=True, text=True, timeout=60

@@ -212,6 +212,25 @@ def result(
     Raises:
         RunError: marks or key are damaged.
     """
+    data = unblind(folder, automatic, margins)
+    return None if data is None else summarise(data)
+
+
+def unblind(
+    folder: Path,
+    automatic: Automatic | None = None,
+    margins: Mapping[str, float] | None = None,
+) -> Unblinded | None:
+    """Every judgement with its key; None before the session was closed, or without one.
+
+    Args:
+        folder: of the benchmark.
+        automatic: as in `close`.
+        margins: as in `close`.
+
+    Raises:
+        RunError: marks or key are damaged.
+    """
     path = folder / FOLDER / STORE
     if not path.exists():
         return None
@@ -220,23 +239,23 @@ def result(
         if session is None or session.closed is None:
             return None
         key = read_key(folder, session)
+        hashes = store.answer_hashes()
         aliases = [marker.alias for marker in store.markers()]
         assigned = {
             mode: {who: n for who in aliases if (n := len(store.cards(who, mode)))}
             for mode in MODES
         }
-        return summarise(
-            Unblinded(
-                session,
-                {item.id: item for item in store.items()},
-                {answer: arm for answer, (_, arm) in key.answers.items()},
-                {mode: store.judgements(mode) for mode in MODES},
-                assigned,
-                _scores(folder) if automatic is None else automatic,
-                _margins(folder) if margins is None else margins,
-                {question.id: question.set for question in read_questions_of(folder)},
-                _rival(folder),
-            )
+        return Unblinded(
+            session,
+            {item.id: item for item in store.items()},
+            {answer: arm for answer, (_, arm) in key.answers.items()},
+            {mode: store.judgements(mode) for mode in MODES},
+            assigned,
+            _scores(folder) if automatic is None else automatic,
+            _margins(folder) if margins is None else margins,
+            {question.id: question.set for question in read_questions_of(folder)},
+            {place: hashes[answer] for answer, place in key.answers.items() if answer in hashes},
+            _rival(folder),
         )
 
 

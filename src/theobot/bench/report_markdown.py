@@ -7,6 +7,7 @@ from typing import Any
 
 from theobot.bench.answer_files import SIDE_BY_SIDE, escape_markdown
 from theobot.bench.comparison import Comparison
+from theobot.bench.report_judge import TITLE, judge_comparisons, judge_facts, judge_tables
 from theobot.bench.report_model import (
     QuestionRow,
     Report,
@@ -51,6 +52,7 @@ def report_markdown(report: Report) -> str:
         *_examples(report),
         *_damage(report),
         *_people(report),
+        *_judge(report),
         *_memory(report),
         *_questions(report),
         *_methods(report),
@@ -151,13 +153,26 @@ def _damage(report: Report) -> Iterable[str]:
 
 
 def _people(report: Report) -> Iterable[str]:
-    for title, found in (
-        ("What people gave, blind", report.marks),
-        ("What a language model gave", report.judge),
-    ):
-        if found:
-            yield f"## {title}"
-            yield _facts(found)
+    if report.marks:
+        yield "## What people gave, blind"
+        yield _facts(report.marks)
+
+
+def _judge(report: Report) -> Iterable[str]:
+    if not report.judge:
+        return
+    judge: Any = plain(report.judge)
+    yield f"## {TITLE}"
+    yield _text(judge.get("sentence") or "")
+    yield "\n".join(f"- {_text(note)}" for note in judge.get("notes") or ())
+    comparisons = judge_comparisons(judge)
+    if comparisons:
+        yield "### Key points, yes or no: marks in 100"
+        yield _comparisons(comparisons, report.arms)
+    for one in judge_tables(judge, report.arms):
+        yield f"### {_text(one.title)}"
+        yield _table(one.heads, one.rows)
+    yield _facts(judge_facts(judge))
 
 
 def _memory(report: Report) -> Iterable[str]:

@@ -1,7 +1,8 @@
 """Saved answers -> scores -> comparisons -> one `Report`: everything that needs no model.
 
 `judge` may be called again at any time, also where torch is not installed: it reads what the
-benchmark saved and writes `scores.json` and the three report files anew.
+benchmark saved and writes `scores.json` and the three report files anew. What a language model said
+of the answers, if one was asked, is told apart and decides nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any
 from theobot.bench.answer_files import arm_names
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
+from theobot.bench.judge_results import summarise_judge
 from theobot.bench.plan import BASE, changed_since_first_answer, planned_sets, rival_of
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
-from theobot.bench.saved import ARMS, SCORES, Answered, read_answered
+from theobot.bench.saved import ARMS, JUDGE, SCORES, Answered, cluster_of, read_answered
 from theobot.bench.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, holm, paired_interval
 from theobot.bench.trust import cut_share, lights_of
@@ -40,6 +42,8 @@ def judge(folder: Path) -> Report:
         folder / SCORES,
         [plain(score) for _, score in sorted(answered.scores.items(), key=lambda item: item[0])],
     )
+    if report.judge:
+        write_json(folder / JUDGE, plain(report.judge))
     return report
 
 
@@ -78,6 +82,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         drift=answered.probes.get("drift"),
         noise=answered.probes.get("noise"),
         marks=answered.marks,
+        judge=summarise_judge(folder, answered),
         leaks=answered.probes.get("leaks", []),
         fingerprint=_fingerprint(answered),
         cannot_show=_cannot_show(answered),
@@ -88,11 +93,6 @@ def make_report(answered: Answered, folder: Path) -> Report:
 
 def _kept(answered: Answered) -> Iterable[AnswerRecord]:
     return (answered.records[question.id, arm] for question in answered.pairs for arm in ARMS)
-
-
-def cluster_of(question: Question) -> str:
-    """Verse or topic that a question is about; one without stands for itself."""
-    return str(question.meta.get("cluster") or question.id)
 
 
 def _compare(
