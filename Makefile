@@ -38,7 +38,7 @@ demo: $(STAMP)
 	@echo "To type theobot commands yourself: source .venv/bin/activate"
 
 test: $(STAMP)
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
 check: $(STAMP)
 	$(BIN)/ruff check .
