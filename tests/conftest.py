@@ -7,6 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Speed is for benchmarks/; here other work may hold a test up.
+settings.register_profile("theobot", deadline=None)
+settings.load_profile("theobot")
 
 # Before torch or transformers are imported by any test.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
