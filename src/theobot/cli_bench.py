@@ -7,13 +7,23 @@ leak, an adapter without effect, too many missing answers).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from theobot import terminal, views
-from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.cli_models import (
+    Flag,
+    Selectors,
+    ServerSelectors,
+    connect_generator,
+    load_generator,
+)
 from theobot.errors import PROBLEMS, SettingsError
+
+if TYPE_CHECKING:
+    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.remote import RemoteGenerator
 
 bench = App(
     name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
@@ -30,6 +40,7 @@ def compare(
     questions: Path | None = None,
     same_prompt: Flag = False,
     limit: int | None = None,
+    servers: Annotated[ServerSelectors, Parameter(name="*")] = ServerSelectors(),
     output: Output = None,
 ) -> int:
     """Answer the question sets with base and Theobot, judge the answers, and write the report.
@@ -42,19 +53,26 @@ def compare(
             out_of_domain_questions.txt; without it the shipped ones.
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
         limit: Most questions per set.
-        output: Folder for answers and files; without it `bench` beside the adapter.
+        output: Folder for answers and files; without it `bench` beside the adapter, or
+            `bench-server` with --server.
     """
     from theobot.bench.benchmark import run_bench
 
-    if limit is not None and limit < 1:
-        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
-    generator = load_generator(selectors)
-    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
-    run = generator.adapter.path.parent
+    _refuse_impossible(selectors, servers, limit, output)
+    generator: LocalGenerator | RemoteGenerator
+    if servers.server is None:
+        generator = load_generator(selectors)
+        name = "bench"
+    else:
+        generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
+        name = "bench-server"
+    run = None if generator.adapter is None else generator.adapter.path.parent
+    folder = output or (run and run / name)
+    assert folder is not None, "without an adapter the base alone or a server is asked"
     with terminal.Progress("Answering") as progress:
         result = run_bench(
             generator,
-            output or run / "bench",
+            folder,
             questions=questions,
             limit=limit,
             same_prompt=same_prompt,
@@ -64,6 +82,24 @@ def compare(
         )
     views.show_bench(result)
     return result.report.decision.exit_code
+
+
+def _refuse_impossible(
+    selectors: Selectors, servers: ServerSelectors, limit: int | None, output: Path | None
+) -> None:
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
+    concurrency = servers.server_concurrency
+    if concurrency is not None and concurrency < 1:
+        raise SettingsError(f"--server-concurrency {concurrency}: 1 or more was expected.")
+    if servers.server is None:
+        if servers != ServerSelectors():
+            raise SettingsError("--server-models and --server-concurrency go with --server alone.")
+    elif output is None and selectors.run is None and selectors.adapter is None:
+        raise SettingsError(
+            "--server without --run or --adapter: there is no run whose folder could hold the "
+            "answers. Type -o DIR."
+        )
 
 
 @bench.command

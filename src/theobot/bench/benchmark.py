@@ -7,7 +7,8 @@ stages again without a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,13 @@ from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
-from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
+from theobot.errors import (
+    AdapterError,
+    DataError,
+    InvalidRunError,
+    ServerError,
+    TheobotError,
+)
 from theobot.generation.generator import Arm, Generator, LocalGenerator
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
 
@@ -271,9 +278,22 @@ def _answer(
     lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in questions]
     write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
     fix_plan(folder, plan)
-    for progress in answer_questions(generator, batches, store):
-        on_progress(progress)
+    with _explain_what_is_kept(store):
+        for progress in answer_questions(generator, batches, store):
+            on_progress(progress)
     return read_answers(store)
+
+
+@contextmanager
+def _explain_what_is_kept(store: Path) -> Iterator[None]:
+    """Add to a server's failure what a person has to know about the answers so far."""
+    try:
+        yield
+    except ServerError as error:
+        if not store.exists():
+            raise
+        kept = f"The answers so far are kept in {store}; type the same command again to go on."
+        raise ServerError([*error.problems, kept], error.status) from None
 
 
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
@@ -303,7 +323,8 @@ def _probe(
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
     on_note("Asking the base some questions again, to see what chance alone changes.")
-    noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
+    with _explain_what_is_kept(folder / ANSWERS):
+        noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):
         return {"noise": noise}
     on_note("Multiple choice by likelihood, and how far the adapter moves the model elsewhere.")

@@ -6,7 +6,6 @@ is `scripted.ScriptedGenerator`. Importing this module loads no torch.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,16 +28,23 @@ if TYPE_CHECKING:
 Arm = Literal["base", "theobot"]
 """Who answers: the base model alone, or with the adapter."""
 
-StopReason = Literal["eos", "new_turn", "length"]
-"""The model ended by itself, began to speak for the user, or was cut at the cap."""
+StopReason = Literal["eos", "new_turn", "length", "stop"]
+"""The model ended by itself, began to speak for the user, or was cut at the cap.
+
+"stop" is one of the first two, from a server that does not say which.
+"""
 
 
 class Answer(NamedTuple):
-    """One finished answer; `new_tokens` counts all that were generated, EOS included."""
+    """One finished answer.
+
+    `new_tokens` counts all that were generated, EOS included; of a server's answer it is that
+    server's count, or None.
+    """
 
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
 
 
 class _Task(NamedTuple):
@@ -105,7 +111,11 @@ class Generator(Protocol):
         ...
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
-        """Largest change of a next-token logit by the adapter; None where that is unknown."""
+        """Largest change of a next-token logit by the adapter; None where that is unknown.
+
+        Raises:
+            InvalidRunError: it is not known how large, but there is none.
+        """
         ...
 
 
@@ -176,7 +186,7 @@ class LocalGenerator:
         return {
             "model": self.name,
             "adapter_sha256": adapter.sha256() if adapter else None,
-            "adapter_config_sha256": _file_hash(adapter) if adapter else None,
+            "adapter_config_sha256": adapter.config_sha256() if adapter else None,
             "decoding": {
                 "method": "greedy",
                 "repetition_penalty": 1.0,
@@ -426,7 +436,3 @@ def load_generator(
 
 def _caps(max_new_tokens: Sequence[int] | int, count: int) -> Sequence[int]:
     return [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
-
-
-def _file_hash(adapter: AdapterInfo) -> str:
-    return hashlib.sha256((adapter.path / "adapter_config.json").read_bytes()).hexdigest()

@@ -60,6 +60,10 @@ class AdapterInfo(NamedTuple):
         """Hash of the weights."""
         return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
 
+    def config_sha256(self) -> str:
+        """Hash of PEFT's settings."""
+        return hashlib.sha256((self.path / CONFIG).read_bytes()).hexdigest()
+
 
 class Selection(NamedTuple):
     """The model and adapter a command works with, and the sentence that says which and why."""
