@@ -6,15 +6,26 @@ leak, an adapter without effect, too many missing answers).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from theobot import terminal, views
-from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.cli_models import (
+    Flag,
+    Selectors,
+    ServerSelectors,
+    connect_generator,
+    load_generator,
+)
 from theobot.errors import PROBLEMS, SettingsError
 from theobot.model import ranks
+
+if TYPE_CHECKING:
+    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.remote import RemoteGenerator
 
 bench = App(
     name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
@@ -35,6 +46,7 @@ def compare(
     questions: Path | None = None,
     same_prompt: Flag = False,
     limit: int | None = None,
+    servers: Annotated[ServerSelectors, Parameter(name="*")] = ServerSelectors(),
     output: Output = None,
 ) -> int:
     """Answer the question sets with base and Theobot, judge the answers, and write the report.
@@ -53,22 +65,29 @@ def compare(
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
         limit: Most questions per set.
         output: Folder for answers and files; without it `bench` beside the adapter, or
-            `bench-against-<hash>`.
+            `bench-against-<hash>`, or `bench-server` with --server.
     """
     from theobot.bench.benchmark import run_bench
 
-    if limit is not None and limit < 1:
-        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
-    generator = load_generator(selectors, against=against)
-    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
-    run = generator.adapter.path.parent
-    other = generator.against
-    name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
-    device = generator.network.device
-    with ranks.joined(device), terminal.Progress("Answering") as progress:
+    _refuse_impossible(selectors, servers, limit, output, against)
+    generator: LocalGenerator | RemoteGenerator
+    together: AbstractContextManager[None] = nullcontext()
+    other = None
+    if servers.server is None:
+        generator = load_generator(selectors, against=against)
+        other = generator.against
+        name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
+        together = ranks.joined(generator.network.device)
+    else:
+        generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
+        name = "bench-server"
+    run = None if generator.adapter is None else generator.adapter.path.parent
+    folder = output or (run and run / name)
+    assert folder is not None, "without an adapter the base alone or a server is asked"
+    with together, terminal.Progress("Answering") as progress:
         result = run_bench(
             generator,
-            output or run / name,
+            folder,
             questions=questions,
             limit=limit,
             same_prompt=same_prompt,
@@ -85,6 +104,35 @@ def compare(
         terminal.note(f"The verdict as an exit code: theobot bench report {result.folder}")
         return 0
     return result.report.decision.exit_code
+
+
+def _refuse_impossible(
+    selectors: Selectors,
+    servers: ServerSelectors,
+    limit: int | None,
+    output: Path | None,
+    against: Path | None,
+) -> None:
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
+    concurrency = servers.server_concurrency
+    if concurrency is not None and concurrency < 1:
+        raise SettingsError(f"--server-concurrency {concurrency}: 1 or more was expected.")
+    if servers.server is None:
+        if servers != ServerSelectors():
+            raise SettingsError("--server-models and --server-concurrency go with --server alone.")
+    elif against is not None:
+        raise SettingsError(
+            "--against with --server: a server's models go by their names. Type "
+            "--server-models OTHER,THEOBOT."
+        )
+    elif ranks.world_size() > 1:
+        raise SettingsError("--server was asked of several processes; start one without launcher.")
+    elif output is None and selectors.run is None and selectors.adapter is None:
+        raise SettingsError(
+            "--server without --run or --adapter: there is no run whose folder could hold the "
+            "answers. Type -o DIR."
+        )
 
 
 @bench.command
@@ -160,7 +208,8 @@ def judge(
     for name, value in (("--limit", limit), ("--concurrency", concurrency)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} {value}: 1 or more was expected.")
-    with ApiClient(server, patience=_PATIENCE) as client, terminal.Progress("Judging") as progress:
+    client = ApiClient(server, patience=_PATIENCE, on_wait=terminal.note)
+    with terminal.Progress("Judging") as progress:
         result = judge_answers(
             folder,
             client,

@@ -133,7 +133,7 @@ def show_bench(result: BenchResult) -> None:
             figures.set.replace("_", "-"),
             figures.arm,
             str(figures.answers),
-            f"{figures.stopped:.0%}",
+            "-" if figures.stopped is None else f"{figures.stopped:.0%}",
             f"{figures.repeats:.0%}",
             f"{figures.median_words:g}",
             "-" if figures.overlap is None else f"{figures.overlap:.2f}",

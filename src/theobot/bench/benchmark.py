@@ -7,7 +7,8 @@ stages again without a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,13 @@ from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
-from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
+from theobot.errors import (
+    AdapterError,
+    DataError,
+    InvalidRunError,
+    ServerError,
+    TheobotError,
+)
 from theobot.generation.generator import Arm, Generator, LocalGenerator
 from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
@@ -131,8 +138,9 @@ def run_bench(
             on_progress(progress)
     if not ranks.is_first():
         return None
-    for progress in answer_questions(generator, ready.batches, ready.store):
-        on_progress(progress)
+    with _explain_what_is_kept(ready.store):
+        for progress in answer_questions(generator, ready.batches, ready.store):
+            on_progress(progress)
     records = read_answers(ready.store)
     _refuse_equal_answers(records)
     if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
@@ -326,6 +334,18 @@ def _part(rows: list[Example], count: int) -> list[Example]:
     return stratified(rows, count // len(themes))
 
 
+@contextmanager
+def _explain_what_is_kept(store: Path) -> Iterator[None]:
+    """Add to a server's failure what a person has to know about the answers so far."""
+    try:
+        yield
+    except ServerError as error:
+        if not store.exists():
+            raise
+        kept = f"The answers so far are kept in {store}; type the same command again to go on."
+        raise ServerError([*error.problems, kept], error.status) from None
+
+
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
     texts: dict[str, set[str]] = {}
     for record in records:
@@ -353,7 +373,8 @@ def _probe(
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
     on_note(f"Asking {rival_of(plan)} some questions again, to see what chance alone changes.")
-    noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
+    with _explain_what_is_kept(folder / ANSWERS):
+        noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):
         return {"noise": noise}
     on_note("Multiple choice by likelihood, and how far the adapter moves the model elsewhere.")

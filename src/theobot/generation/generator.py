@@ -31,16 +31,23 @@ Arm = Literal["base", "theobot"]
 Where two adapters are compared, "base" is the base model with the other adapter.
 """
 
-StopReason = Literal["eos", "new_turn", "length"]
-"""The model ended by itself, began to speak for the user, or was cut at the cap."""
+StopReason = Literal["eos", "new_turn", "length", "stop"]
+"""The model ended by itself, began to speak for the user, or was cut at the cap.
+
+"stop" is one of the first two, from a server that does not say which.
+"""
 
 
 class Answer(NamedTuple):
-    """One finished answer; `new_tokens` counts all that were generated, EOS included."""
+    """One finished answer.
+
+    `new_tokens` counts all that were generated, EOS included; of a server's answer it is that
+    server's count, or None.
+    """
 
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
 
 
 class _Task(NamedTuple):
@@ -107,7 +114,11 @@ class Generator(Protocol):
         ...
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
-        """Largest change of a next-token logit by the adapter; None where that is unknown."""
+        """Largest change of a next-token logit by the adapter; None where that is unknown.
+
+        Raises:
+            InvalidRunError: it is not known how large, but there is none.
+        """
         ...
 
 
