@@ -1,7 +1,7 @@
 """The commands that judge: `theobot bench ...` and `theobot mark ...`.
 
 Exit codes of `bench`: 0 the plan is met, 3 it is not, 4 one cannot tell, 5 the run is invalid (a
-leak, an adapter without effect, too many missing answers).
+leak, an adapter without effect, too many missing answers). Those of `bench regress` are alike.
 """
 
 from __future__ import annotations
@@ -243,6 +243,57 @@ def leaks(train: str, /, *questions: Path, json: Flag = False) -> int:
     else:
         views.show_leaks(found)
     return PROBLEMS if any(leak.level.is_leak for leak in found) else 0
+
+
+@bench.command
+def regress(
+    *,
+    tasks: str,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    include_path: Path | None = None,
+    same_prompt: Flag = False,
+    limit: int | None = None,
+    batch_size: int = 4,
+    output: Output = None,
+) -> int:
+    """Ask base and Theobot public tasks of lm-eval, and say whether the fine-tune did damage.
+
+    Needs `pip install "theobot[regress]"`. Exit code 0: no task is worse by 5 points of 100 or
+    more; 3: some task is worse; 4: cannot tell; 5: the adapter has no effect.
+
+    Args:
+        tasks: Names of lm-eval's tasks or groups, with commas between them, such as
+            mmlu_world_religions,mmlu_philosophy,mmlu_moral_disputes.
+        include_path: Folder with task files (YAML) of your own.
+        same_prompt: Give both the bare text of the task, as published figures mostly do, instead
+            of each its own prompt format.
+        limit: Most documents per task.
+        batch_size: Rows at once; fewer need less memory.
+        output: Folder for regress.json and the scores; without it `regress` beside the adapter.
+    """
+    from theobot.bench.regress import load_harness, run_regress
+
+    names = [name for part in tasks.split(",") if (name := part.strip())]
+    for flag, value in (("--limit", limit), ("--batch-size", batch_size), ("--tasks", len(names))):
+        if value is not None and value < 1:
+            raise SettingsError(f"{flag} {value}: 1 or more was expected.")
+    if ranks.world_size() > 1:
+        raise SettingsError("`bench regress` computes in one process. Start it without a launcher.")
+    loaded = load_harness().load_tasks(names, include_path)
+    generator = load_generator(selectors)
+    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
+    result = run_regress(
+        generator,
+        loaded,
+        output or generator.adapter.path.parent / "regress",
+        same_prompt=same_prompt,
+        limit=limit,
+        batch_size=batch_size,
+        show_bars=terminal.notes_are_seen(),
+        on_note=terminal.note,
+    )
+    views.show_regress(result)
+    return result.decision.exit_code
 
 
 @mark.command
