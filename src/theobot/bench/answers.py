@@ -341,7 +341,11 @@ def _sound(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and set(row) == set(AnswerRecord._fields) else None
+    if not isinstance(row, dict):
+        return None
+    # Stores of earlier versions lack what has a default.
+    row = AnswerRecord._field_defaults | row
+    return row if set(row) == set(AnswerRecord._fields) else None
 
 
 _CONDITIONS = {

@@ -88,7 +88,9 @@ class BenchPlan(Section):
 
     def sha256(self) -> str:
         """Hash of all but the time: the same plan made twice is the same plan."""
-        return hashlib.sha256(self.model_dump_json(exclude={"created"}).encode()).hexdigest()
+        # Plans of earlier versions know nothing of `against`, and keep their hash.
+        left_out = {"created", *(["against"] if self.against is None else [])}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
 
 
 def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
