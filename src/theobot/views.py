@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from theobot.data.repair import Repair
     from theobot.data.split import Split
     from theobot.run_folder import RunSummary
+    from theobot.scripture.grounding import Grounded
     from theobot.training.forecast import Forecast
     from theobot.training.train import TrainResult
 
@@ -32,6 +33,14 @@ def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
         line(f"expected_time: about {duration(forecast.seconds)}")
     for text in forecast.notes:
         note(text)
+
+
+def show_grounded(asked: Grounded) -> None:
+    """What the model was given beside the question; nothing where that is nothing."""
+    for verse in asked.given:
+        note(f'Given with the question: {verse.reference} ({verse.translation}): "{verse.text}"')
+    for sentence in asked.missing:
+        note(sentence)
 
 
 def show_runs(runs: Iterable[RunSummary]) -> None:

@@ -47,7 +47,7 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("demo", "runs", "data", "train", "ask", "chat", "bench", "fetch"):
+    for command in ("demo", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve"):
         assert f"│ {command} " in out
 
 
@@ -263,6 +263,21 @@ def test_ask_json_holds_everything_that_decided_the_answer(tiny, capsys):
     assert set(answer["answers"]) == {"base", "theobot"}
     assert answer["answers"]["base"]["new_tokens"] == 5
     assert answer["adapter_sha256"]
+
+
+def test_ask_with_scripture_gives_the_words_and_says_so(tiny, tiny_base_folder, capsys):
+    asked = "What does John 11:35 teach, and Genesis 60:5?"
+    typed = ["ask", asked, *tiny, "--max-new-tokens", "5", "--json"]
+    assert cli.main(typed) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["scripture_given"] == []
+    assert cli.main([*typed, "--scripture"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert [verse["reference"] for verse in told["scripture_given"]] == ["John 11:35"]
+    assert told["answers"] != plain["answers"]
+    assert 'John 11:35 (American Standard Version, 1901): "Jesus wept."' in err
+    assert "Genesis 60:5 does not exist" in err
 
 
 def test_ask_base_needs_no_adapter(tiny_base_folder, capsys):
