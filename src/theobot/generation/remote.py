@@ -310,9 +310,10 @@ async def _default_names(server: Server) -> dict[Arm, str]:
             f"{error} Name the models yourself: --server-models BASE,THEOBOT.", error.status
         ) from None
     rows = reply.get("data")
-    known = [row.get("id") for row in rows if isinstance(row, dict)] if rows else []
+    rows = rows if isinstance(rows, list) else []
+    known = [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
     if not set(wanted.values()) <= set(known):
-        shown = ", ".join(map(str, known[:_NAMES_SHOWN])) or "none"
+        shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
         raise SettingsError(
             f'{server.url}: models "base" and "theobot" were expected; it lists: {shown}. Type '
             "--server-models BASE,THEOBOT with their names there."

@@ -86,9 +86,10 @@ def test_names_that_the_server_lacks_are_told_with_those_it_has(serve):
     server = serve(lambda asked: Reply(models("qwen", "theobot")))
     with pytest.raises(SettingsError, match=r"it lists: qwen, theobot. Type --server-models"):
         connect(impatient(server.url))
-    server.behave = lambda asked: Reply({"data": []})
-    with pytest.raises(SettingsError, match="it lists: none"):
-        connect(impatient(server.url))
+    for odd in ([], {}, 3, None, [3], [{"name": "base"}]):
+        server.behave = lambda asked, data=odd: Reply({"data": data})
+        with pytest.raises(SettingsError, match="it lists: none"):
+            connect(impatient(server.url))
 
 
 def test_a_server_without_a_list_needs_names(serve):
