@@ -43,6 +43,7 @@ def compare(
     *,
     selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
     against: Path | None = None,
+    scripture: Flag = False,
     questions: Path | None = None,
     same_prompt: Flag = False,
     limit: int | None = None,
@@ -60,6 +61,8 @@ def compare(
     Args:
         against: Another adapter folder (or run) of the same base, to compare with instead of with
             the base alone.
+        scripture: Compare Theobot with itself, given the words of the Bible verses that a question
+            names, on those questions alone; in `bench-scripture`.
         questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
             out_of_domain_questions.txt; without it the shipped ones.
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
@@ -68,8 +71,11 @@ def compare(
             `bench-against-<hash>`, or `bench-server` with --server.
     """
     from theobot.bench.benchmark import run_bench
+    from theobot.generation.grounded import GroundedGenerator
 
     _refuse_impossible(selectors, servers, limit, output, against)
+    if scripture and against is not None:
+        raise SettingsError("--scripture and --against were both given; type one of them.")
     generator: LocalGenerator | RemoteGenerator
     together: AbstractContextManager[None] = nullcontext()
     other = None
@@ -81,12 +87,13 @@ def compare(
     else:
         generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
         name = "bench-server"
+    name = "bench-scripture" if scripture else name
     run = None if generator.adapter is None else generator.adapter.path.parent
     folder = output or (run and run / name)
     assert folder is not None, "without an adapter the base alone or a server is asked"
     with together, terminal.Progress("Answering") as progress:
         result = run_bench(
-            generator,
+            GroundedGenerator(generator) if scripture else generator,
             folder,
             questions=questions,
             limit=limit,

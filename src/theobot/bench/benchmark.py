@@ -34,6 +34,7 @@ from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
     BASE,
     PLAN,
+    WITHOUT_VERSES,
     BenchPlan,
     complete_plan,
     differences,
@@ -60,8 +61,10 @@ from theobot.errors import (
     TheobotError,
 )
 from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.generation.grounded import GroundedGenerator
 from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
+from theobot.scripture.grounding import ground
 
 HEALTH = "health.json"
 
@@ -185,10 +188,18 @@ def _prepare(
         "data": None if trained is None else fingerprint(trained),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
-        "against": about["against_sha256"] or "base",
+        "against": (
+            WITHOUT_VERSES
+            if isinstance(generator, GroundedGenerator)
+            else about["against_sha256"] or "base"
+        ),
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
     chosen = read_questions(questions, plan.limit)
+    if isinstance(generator, GroundedGenerator):
+        chosen = [question for question in chosen if ground(question.text).given]
+        if not chosen:
+            raise DataError("No question names a Bible verse whose words could be given.")
     leaks = None if trained is None else refuse_leaks([*trained, *(also or [])], chosen)
     effect = check_adapter(generator, chosen, rival_of(plan))
     batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
@@ -352,8 +363,8 @@ def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
         texts.setdefault(record.id, set()).add(record.text)
     if texts and all(len(found) == 1 for found in texts.values()):
         raise InvalidRunError(
-            f"All {len(texts)} answers of both are the same, letter for letter: the "
-            "adapter has no effect that could be judged. Check that it was trained to its end."
+            f"All {len(texts)} answers of both are the same, letter for letter: there is no effect "
+            "that could be judged. Check that the adapter was trained to its end."
         )
 
 

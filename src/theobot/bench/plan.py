@@ -31,6 +31,7 @@ _LEFT_OPEN = frozenset({"questions", "data", "base", "adapter", "against"})
 
 BASE = "the base"
 OTHER_ADAPTER = "the other adapter"
+WITHOUT_VERSES = "Theobot without the verses"
 
 Hypothesis = Literal["better", "not_worse"]
 
@@ -82,7 +83,7 @@ class BenchPlan(Section):
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
     against: str | None = None
-    """What it is compared with: SHA-256 of another adapter, or "base"."""
+    """What it is compared with: SHA-256 of another adapter, "base", or `WITHOUT_VERSES`."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
@@ -196,6 +197,8 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
 
 def rival_of(plan: BenchPlan) -> str:
     """What Theobot is compared with, as it is called within a sentence."""
+    if plan.against == WITHOUT_VERSES:
+        return WITHOUT_VERSES
     return BASE if plan.against in (None, "base") else OTHER_ADAPTER
 
 
