@@ -11,8 +11,7 @@ from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.generation.generator import Arm
-from theobot.generation.grounded import SCRIPTURE
+from theobot.generation.generator import SCRIPTURE, Arm
 from theobot.run_folder import write_text
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")

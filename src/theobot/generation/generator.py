@@ -32,6 +32,9 @@ Arm = Literal["base", "theobot"]
 Where two adapters are compared, "base" is the base model with the other adapter.
 """
 
+SCRIPTURE = "scripture"
+"""Entry of `describe()["decoding"]` where Theobot is given verses; whose words they are."""
+
 StopReason = Literal["eos", "new_turn", "length", "stop"]
 """The model ended by itself, began to speak for the user, or was cut at the cap.
 

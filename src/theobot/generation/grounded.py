@@ -10,12 +10,9 @@ from typing import Any
 
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
-from theobot.generation.generator import Answer, Arm, Generator
+from theobot.generation.generator import SCRIPTURE, Answer, Arm, Generator
 from theobot.scripture.grounding import ground
 from theobot.scripture.texts import TRANSLATION
-
-SCRIPTURE = "scripture"
-"""Entry of `describe()["decoding"]` that says whose words were given."""
 
 
 def with_scripture(turns: Sequence[Turn]) -> list[Turn]:

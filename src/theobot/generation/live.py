@@ -152,7 +152,7 @@ class LocalBatch:
     def __init__(self, generator: LocalGenerator, most_rows: int) -> None:
         self._generator = generator
         self._decoder = generator.decoder
-        self._most_rows = most_rows
+        self._most_rows = self._rows = most_rows
         self._mixes = generator.mixes_arms
         self._waiting: deque[_Live] = deque()
         self._groups: list[_Group] = []
@@ -168,6 +168,8 @@ class LocalBatch:
 
         generator = self._generator
         generator.check_arm(arm)
+        if not len(self):
+            self._rows = self._most_rows
         chosen = None if isinstance(prompt, str) else generator.formats[arm]
         if isinstance(prompt, str):
             ids = tokenize_text(generator.tokenizer, prompt)
@@ -183,28 +185,28 @@ class LocalBatch:
         if not keys:
             return
         self._waiting = deque(live for live in self._waiting if live.key not in keys)
-        self._keep(lambda live: live.key not in keys)
+        tried = len(self._running())
+        problem = _memory_problem(lambda: self._keep(lambda live: live.key not in keys))
+        if problem:
+            self._begin_again(tried, problem)
 
     def step(self) -> list[Update]:
         """See `LiveBatch.step`."""
-        from torch import OutOfMemoryError
-
         chosen = self._next_to_read()
-        problem = ""
-        try:
-            for group in self._groups:
-                self._advance(group)
-            for lives in self._by_pass(chosen):
-                self._read(lives)
-        except OutOfMemoryError as error:
-            problem = str(error)
-        running = self._running()
-        updates = [self._update(live) for live in running]
-        self._keep(lambda live: live.row.stop is None)
-        # Outside the except block, where the traceback no longer holds the tensors.
+        tried = len({live.key for live in [*self._running(), *chosen]})
+        problem = _memory_problem(lambda: self._pass(chosen))
+        updates = [self._update(live) for live in self._running()]
+        problem = problem or _memory_problem(lambda: self._keep(_is_unfinished))
         if problem:
-            self._begin_again(len({live.key for live in [*running, *chosen]}), problem)
+            self._begin_again(tried, problem)
         return updates
+
+    def _pass(self, chosen: list[_Live]) -> None:
+        """One token for everybody; prompts are read after those being written had theirs."""
+        for group in self._groups:
+            self._advance(group)
+        for lives in self._by_pass(chosen):
+            self._read(lives)
 
     def _running(self) -> list[_Live]:
         return [live for group in self._groups for live in group.lives]
@@ -232,7 +234,7 @@ class LocalBatch:
         for live in self._waiting:
             longest = max(longest, len(live.seen))
             lengths.append(Length(live.row.cap, len(live.prompt)))
-            fits = len(lengths) <= self._most_rows and all_fit(network, lengths, self._free)
+            fits = len(lengths) <= self._rows and all_fit(network, lengths, self._free)
             if len(lengths) > 1 and not fits:
                 break
             if chosen and longest * (len(chosen) + 1) > _MOST_READ:
@@ -255,20 +257,19 @@ class LocalBatch:
 
         with self._generator.computing_as([live.arm for live in lives]):
             new = _Group(lives, self._decoder.read([live.seen for live in lives]))
-        for live in lives:
-            self._waiting.remove(live)
         group = next((one for one in self._groups if self._share_passes(one, new)), None)
         if group is None or not can_join(new.state):
             self._groups.append(new)
-            self._extend(new)
-            return
-        everyone = group.lives + lives
-        arms = self._generator.arms
-        order = sorted(range(len(everyone)), key=lambda place: arms.index(everyone[place].arm))
-        group.state = join(group.state, new.state, order)
-        group.lives = [everyone[place] for place in order]
-        for live, token in zip(lives, new.state.tokens[:, 0].tolist(), strict=True):
-            self._decoder.extend(live.row, token)
+        else:
+            everyone = group.lives + lives
+            arms = self._generator.arms
+            order = sorted(range(len(everyone)), key=lambda place: arms.index(everyone[place].arm))
+            group.state = join(group.state, new.state, order)
+            group.lives = [everyone[place] for place in order]
+        # Only now: if memory had run out on the way, they would still be waiting.
+        self._extend(new)
+        for live in lives:
+            self._waiting.remove(live)
 
     def _share_passes(self, one: _Group, other: _Group) -> bool:
         return self._mixes or one.lives[0].arm == other.lives[0].arm
@@ -296,8 +297,8 @@ class LocalBatch:
                 "Out of memory while answering a single question. Close other programs, ask for "
                 f"fewer tokens, or take a smaller model ({problem})."
             )
-        self._most_rows = tried // 2
-        self._waiting.extendleft(reversed(self._running()))
+        self._rows = max(1, tried // 2)
+        self._waiting.extendleft(reversed(list(filter(_is_unfinished, self._running()))))
         self._groups = []
 
     def _update(self, live: _Live) -> Update:
@@ -320,3 +321,18 @@ class LocalBatch:
         if chosen is not None:
             text = trim_answer(text, new_turn_ends=chosen == "seed")
         return Answer(text, row.stop, len(row.ids))
+
+
+def _is_unfinished(live: _Live) -> bool:
+    return live.row.stop is None
+
+
+def _memory_problem(work: Callable[[], None]) -> str:
+    """Do something; returns what torch said where memory ran out, once its tensors are gone."""
+    from torch import OutOfMemoryError
+
+    try:
+        work()
+    except OutOfMemoryError as error:
+        return str(error) or "no more was said"
+    return ""

@@ -30,7 +30,7 @@ from theobot.generation.generator import Arm
 from theobot.serving.about import about, citations
 from theobot.serving.answering import Ended, Plan, respond
 from theobot.serving.conversation import plan_chat
-from theobot.serving.engine import Engine, Work
+from theobot.serving.engine import Engine, Work, logger
 from theobot.serving.guard import Guard
 from theobot.serving.openapi import describe
 from theobot.serving.options import ServeOptions
@@ -58,6 +58,7 @@ class Endpoints:
         self.options = options
         self.generator = engine.generator
         self.started = int(time.time())
+        self.told = about(self.generator, options)
         described = json.dumps(self.generator.describe(), sort_keys=True)
         self.fingerprint = f"fp_{hashlib.sha256(described.encode()).hexdigest()[:16]}"
 
@@ -76,7 +77,7 @@ class Endpoints:
 
     async def about(self, request: Request) -> Response:
         """What the page shows about this server."""
-        return JSONResponse(about(self.generator, self.options), headers=NO_STORE)
+        return JSONResponse(self.told, headers=NO_STORE)
 
     async def health(self, request: Request) -> Response:
         """Whether a balancer may send requests here."""
@@ -105,7 +106,10 @@ class Endpoints:
 
         def keep(reply: Reply, notice: str | None) -> None:
             told = {"answer": reply.text, "finish": reply.finish, "notice": notice}
-            records.write({**entry, **told})
+            try:
+                records.write({**entry, **told})
+            except OSError as error:
+                logger.error("--log %s: cannot be written (%s).", records.folder, error.strerror)
 
         return await self._respond(request, plan, keep)
 
@@ -154,7 +158,11 @@ def build_app(engine: Engine, options: ServeOptions) -> ASGIApp:
     """
     app = Starlette(
         routes=Endpoints(engine, options).routes(),
-        exception_handlers={RefusalError: _refused, HTTPException: _no_such_place},
+        exception_handlers={
+            RefusalError: _refused,
+            HTTPException: _no_such_place,
+            Exception: _fault,
+        },
     )
     return Guard(app, options)
 
@@ -169,3 +177,9 @@ async def _no_such_place(request: Request, error: Exception) -> Response:
     words = {404: "There is nothing at this address.", 405: "This address does not do that."}
     message = words.get(error.status_code, error.detail)
     return RefusalError(error.status_code, message).response(**(error.headers or {}))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours; its traceback goes to the terminal."""
+    message = "The server met a fault of its own; its terminal says which."
+    return RefusalError(500, message, code="internal_error").response()

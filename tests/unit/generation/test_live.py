@@ -173,6 +173,49 @@ def test_running_out_of_memory_reads_all_again_in_halves(tiny_generator, monkeyp
     assert max(sizes) > 3
 
 
+@pytest.mark.parametrize("name", ["join", "keep"])
+def test_running_out_of_memory_between_passes_loses_nobody(tiny_generator, monkeypatch, name):
+    from theobot.generation import decoding
+
+    wanted = jobs(tiny_generator, 8)
+    expected = alone(tiny_generator, wanted)
+    real, calls = getattr(decoding, name), []
+
+    def scarce(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("no memory")
+        return real(*arguments)
+
+    monkeypatch.setattr(decoding, name, scarce)
+    arrivals = {0: wanted[:4], 1: wanted[4:7], 2: wanted[7:]}
+    assert write_all(tiny_generator.live_batch(64), arrivals) == expected
+    assert len(calls) > 3
+
+
+def test_running_out_of_memory_while_dropping_loses_nobody(tiny_generator, monkeypatch):
+    from theobot.generation import decoding
+
+    wanted = [job for job in jobs(tiny_generator, 8) if job[3] > 1]
+    expected = alone(tiny_generator, wanted)
+    batch = tiny_generator.live_batch(64)
+    for job in wanted:
+        batch.add(*job)
+    batch.step()
+    real = decoding.keep
+
+    def scarce(*arguments):
+        monkeypatch.setattr(decoding, "keep", real)
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(decoding, "keep", scarce)
+    batch.drop({wanted[0][0]})
+    answers = {}
+    while len(batch):
+        answers |= {update.key: update.answer for update in batch.step() if update.answer}
+    assert answers == {key: expected[key] for key in expected if key != wanted[0][0]}
+
+
 def test_memory_too_small_for_one_answer_is_a_sentence(tiny_generator, monkeypatch):
     def never(prompts):
         raise torch.OutOfMemoryError("no memory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -250,3 +251,25 @@ def test_conversations_are_recorded_only_where_that_is_switched_on(open_server, 
         "notice": None,
     }
     assert entries[1]["answer"] == "base on And you?"
+
+
+def test_a_record_that_cannot_be_written_costs_nobody_the_answer(open_server, tmp_path, caplog):
+    from theobot.serving.records import Records
+
+    folder = tmp_path / "log"
+    client = open_server(options={"records": Records(folder, 5)})
+    shutil.rmtree(folder)
+    folder.touch()
+    assert client.post(CHAT, json=chat_body()).status_code == 200
+    assert f"--log {folder}: cannot be written" in caplog.text
+
+
+def test_a_fault_of_ours_is_told_as_one(open_server, caplog):
+    def check(text: str) -> str | None:
+        raise ZeroDivisionError("a secret detail")
+
+    answer = open_server(options={"check": check}).post(CHAT, json=chat_body())
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
