@@ -57,9 +57,8 @@ WRONG_WHEEL = Check(
     "card. `pip install torch` alone takes the build for NVIDIA on Linux, and for the CPU on "
     "Windows.",
     fix=(
-        "In the environment of Theobot; for AMD:",
+        "In the environment of Theobot, the first line for AMD, the second for NVIDIA:",
         reinstall("rocm"),
-        "For NVIDIA:",
         reinstall("cuda"),
     ),
     find=_wrong_wheel,

@@ -144,9 +144,9 @@ GPU_RESET = Check(
     why="The driver resets a card that does not answer, and every program on it dies. Causes are a "
     "kernel that does not suit, AMD's hipBLASLt on some cards, heat, and a weak power supply.",
     fix=(
-        "One after another: AMD's other library for matrix products,",
+        "Try one after another. AMD's other library for matrix products:",
         "$ TORCH_BLAS_PREFER_HIPBLASLT=0 theobot train ... --resume",
-        "a kernel from 6.8 to 6.14; a lower limit of power (watts), and a look at the temperature:",
+        "A Linux kernel from 6.8 to 6.14; a lower limit of power (in watts); better cooling:",
         "$ sudo rocm-smi --setpoweroverdrive 270",
         "$ sudo dmesg | grep -iE 'amdgpu|NVRM'",
     ),

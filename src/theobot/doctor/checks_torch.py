@@ -148,9 +148,8 @@ NO_KERNELS = Check(
     why="Each build of PyTorch carries kernels for some architectures alone. On another one the "
     "first computation fails.",
     fix=(
-        "Take the build for your card; for AMD:",
+        "Take the build for your card, the first line for AMD, the second for NVIDIA:",
         reinstall("rocm"),
-        "For NVIDIA:",
         reinstall("cuda"),
         "If HSA_OVERRIDE_GFX_VERSION is set, unset it.",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby, islice
+
 from theobot.doctor.checks_amd import (
     GFX_OVERRIDE,
     KFD_PERMISSION,
@@ -141,6 +143,14 @@ RUN_ENDED = Check(
 )
 
 
+def _first_steps(check: Check) -> str:
+    """What to do and what to type for it, or the other way round, in one line."""
+    told = []
+    for typed, group in islice(groupby(check.fix, key=lambda step: step.startswith("$ ")), 2):
+        told.append(" ".join(f"`{step[2:]}`" if typed else step for step in group))
+    return " ".join(part if part.endswith((".", ":", "by")) else f"{part}." for part in told)
+
+
 ALL_CHECKS = (*CHECKS, RUN_ENDED)
 
 
@@ -151,9 +161,8 @@ def explain(text: str) -> list[str]:
     """
     for check in CHECKS:
         if check.explains(text):
-            first = [f"`{step[2:]}`" if step.startswith("$ ") else step for step in check.fix[:3]]
             return [
-                f"theobot doctor says: {check.title}. {' '.join(first)}",
+                f"theobot doctor says: {check.title}. {_first_steps(check)}",
                 f"`theobot doctor` looks at this machine; docs/troubleshooting.md: {check.id}.",
             ]
     return []

@@ -106,6 +106,17 @@ def test_an_error_text_is_recognised(text, name):
     assert second.endswith(f"{name}.")
 
 
+def test_an_error_is_answered_by_the_first_steps_in_one_line():
+    first, _ = explain("/dev/kfd: permission denied")
+    assert first == (
+        "theobot doctor says: Your account may not use /dev/kfd. "
+        "`sudo usermod -aG render,video $USER`. "
+        "Log out fully and in again, or restart the machine. "
+        "Never chmod 666, and no sudo for training: files that root made are refused later."
+    )
+    assert explain("HIP out of memory")[0].endswith("is told by `theobot train ... --dry-run`.")
+
+
 @pytest.mark.parametrize(
     "text",
     [
