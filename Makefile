@@ -11,7 +11,7 @@ STAMP := .venv/.set-up
 PEERS := .venv/benchmark
 OPTIONS ?=
 
-.PHONY: help setup demo test check fix docs benchmark gpu-check wheel
+.PHONY: help setup demo test check fix docs benchmark interop gpu-check wheel
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write docs/cli.md from the command line itself"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
+	@echo "make interop     the benchmark over transformers serve: the same answers, none lost (10 minutes)"
 	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
 	@echo "make wheel   dist/theobot-*.whl"
 
@@ -62,6 +63,12 @@ $(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
 	$(BIN)/python -m pip install --no-deps --upgrade --target $(PEERS) \
 	    --requirement benchmarks/requirements.txt
 	touch $@
+
+# Beside the environment, too: only the server sees these packages.
+interop: $(STAMP)
+	$(BIN)/python -m pip install --no-deps --upgrade --target .venv/interop \
+	    --requirement benchmarks/interop-requirements.txt
+	$(BIN)/python benchmarks/interop.py --packages .venv/interop $(OPTIONS)
 
 # Offline, or without make: python benchmarks/gpu_check.py --output FOLDER
 gpu-check: $(PEERS)/.set-up

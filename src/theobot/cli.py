@@ -24,8 +24,10 @@ from theobot import __version__, terminal, views
 from theobot.cli_bench import bench, mark
 from theobot.cli_data import data, scripture
 from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.cli_serve import serve
 from theobot.config import (
     GenerationSettings,
+    ServeSettings,
     TokenSettings,
     TrainSettings,
     explain,
@@ -45,6 +47,7 @@ from theobot.model import before_torch, ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator
+    from theobot.scripture.grounding import Grounded
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
@@ -71,6 +74,7 @@ app.command(data)
 app.command(bench)
 app.command(mark)
 app.command(scripture)
+app.command(serve)
 
 
 @app.command
@@ -192,6 +196,7 @@ def ask(
     selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
     base: Flag = False,
     compare: Flag = False,
+    scripture: Flag = False,
     generation: Annotated[GenerationSettings, Parameter(name="*")] = GenerationSettings(),
     json: Flag = False,
 ) -> int:
@@ -201,21 +206,25 @@ def ask(
         question: The question, in quotation marks.
         base: Ask the base model alone.
         compare: Ask the base model and Theobot.
+        scripture: Put the words of the Bible verses that the question names before it.
         json: Write JSON for programs.
     """
     from theobot.data.prompt import Turn
+    from theobot.scripture.grounding import Grounded, ground
 
     if not question.strip():
         raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
     generator = load_generator(selectors, base=base, compare=compare)
     arms = generator.arms if compare else generator.arms[-1:]
-    turns = [Turn("user", question.strip())]
+    asked = ground(question.strip()) if scripture else Grounded(question.strip(), [], [])
+    views.show_grounded(asked)
+    turns = [Turn("user", asked.prompt)]
     if json:
         answers = {
             arm: generator.answer([turns], arm, max_new_tokens=generation.max_new_tokens)[0]
             for arm in arms
         }
-        terminal.write_json(_answers_json(question, generator, answers))
+        terminal.write_json(_answers_json(question, asked, generator, answers))
         return 0
     for arm in arms:
         title = terminal.ARM_NAMES[arm] if compare else None
@@ -223,9 +232,12 @@ def ask(
     return 0
 
 
-def _answers_json(question: str, generator: Generator, answers: dict[Arm, Any]) -> dict[str, Any]:
+def _answers_json(
+    question: str, asked: Grounded, generator: Generator, answers: dict[Arm, Any]
+) -> dict[str, Any]:
     return {
         "question": question,
+        "scripture_given": [verse._asdict() for verse in asked.given],
         **generator.describe(),
         "answers": {arm: answer._asdict() for arm, answer in answers.items()},
     }
@@ -331,6 +343,7 @@ def _quiet_libraries() -> None:
 def _usage_problems(error: CycloptsError) -> list[str]:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        kinds = {kind.__name__: kind for kind in (TrainSettings, GenerationSettings, TokenSettings)}
+        groups = (TrainSettings, GenerationSettings, TokenSettings, ServeSettings)
+        kinds = {group.__name__: group for group in groups}
         return explain(kinds[cause.title], cause, "command line")
     return [f"{' '.join(str(error).split())} `theobot --help` lists what there is."]

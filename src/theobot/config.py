@@ -167,6 +167,41 @@ class GenerationSettings(Section):
     """Most tokens in an answer."""
 
 
+class ServeSettings(Section):
+    """How `theobot serve` listens and answers."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets other machines ask, who then need a token."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port; 0 takes a free one."""
+    name: Names = ()
+    """Further names under which it is reached, such as that of a proxy before it."""
+    token: str | None = Field(None, pattern=r"^[!-~]{8,}$")
+    """What programs have to show (8 signs or more); else that of THEOBOT_SERVER_TOKEN."""
+    scripture: bool = False
+    """Put the words of Bible verses that a question names before it, unless a request says."""
+    hints_first: bool = False
+    """Give hints instead of answers, unless a request says."""
+    class_code: str | None = Field(None, pattern=r"^[!-~]{4,}$")
+    """What pupils type to chat (4 signs or more); programs need the token then."""
+    per_minute: int = Field(12, ge=1)
+    """Questions of one pupil in a minute; asking both models counts twice."""
+    per_client: int | None = Field(None, ge=1)
+    """Answers at a time for one client; 8 by default where other machines can ask, else any."""
+    max_new_tokens: int = Field(768, ge=1, le=2048)
+    """Most tokens in an answer where a request does not say."""
+    deadline: float = Field(300.0, gt=0)
+    """Seconds after which an answer is ended as it stands."""
+    grace: float = Field(10.0, ge=0)
+    """Seconds that answers have to end when the server is stopped."""
+    log: Path | None = None
+    """Folder for a record of all conversations; without it nothing is kept."""
+    log_days: int = Field(30, ge=1)
+    """Days after which a record is deleted."""
+    filter: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    """Your own filter beside the built-in one, such as my_rules:check (docs/serving.md)."""
+
+
 S = TypeVar("S", bound=Section)
 
 

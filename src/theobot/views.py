@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from theobot.bench.leaks import Leak
     from theobot.bench.likelihood import LikelihoodComparison
     from theobot.bench.mark_results import MarkingResult
+    from theobot.bench.regress import RegressResult
     from theobot.bench.statistics import Interval
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from theobot.doctor.facts import Facts
     from theobot.doctor.finding import Finding
     from theobot.run_folder import RunSummary
+    from theobot.scripture.grounding import Grounded
     from theobot.training.forecast import Forecast
     from theobot.training.train import TrainResult
 
@@ -79,6 +81,14 @@ def _show_finding(finding: Finding) -> None:
     line(f"  Why: {finding.why}")
     for step in finding.fix:
         line(f"    {step[2:]}" if step.startswith("$ ") else f"  {step}")
+
+
+def show_grounded(asked: Grounded) -> None:
+    """What the model was given beside the question; nothing where that is nothing."""
+    for verse in asked.given:
+        note(f'Given with the question: {verse.reference} ({verse.translation}): "{verse.text}"')
+    for sentence in asked.missing:
+        note(sentence)
 
 
 def show_runs(runs: Iterable[RunSummary]) -> None:
@@ -181,7 +191,7 @@ def show_bench(result: BenchResult) -> None:
             figures.set.replace("_", "-"),
             figures.arm,
             str(figures.answers),
-            f"{figures.stopped:.0%}",
+            "-" if figures.stopped is None else f"{figures.stopped:.0%}",
             f"{figures.repeats:.0%}",
             f"{figures.median_words:g}",
             "-" if figures.overlap is None else f"{figures.overlap:.2f}",
@@ -241,6 +251,34 @@ def show_judge(result: BenchResult) -> None:
         note(text)
     for path in result.reports:
         line(str(path))
+
+
+def show_regress(result: RegressResult) -> None:
+    """The tasks as a Markdown table, in points of 100 documents; the decision; the file."""
+    from theobot.bench import report_words as words
+    from theobot.bench.report_markdown import markdown_table
+
+    heads = ("task", "metric", "documents", "base", "Theobot", "points", "95 % interval",
+             "both right / only base / only Theobot / neither", "p (Holm)", "verdict")  # fmt: skip
+    rows = [
+        (one.name, one.metric, one.n, words.points(one.base, signed=False),
+         words.points(one.theobot, signed=False), words.points(one.difference.mean),
+         words.interval_words(one.difference), " / ".join(map(str, counts or [words.UNKNOWN])),
+         words.p_words(p), words.verdict_words(one))
+        for one, p, _, counts, _ in result.results
+    ]  # fmt: skip
+    line(markdown_table(heads, rows))
+    line(result.decision.words)
+    for found in result.results:
+        if found.dropped:
+            note(
+                f"{found.comparison.name}: {found.dropped} documents lack a score and are left out."
+            )
+        if not found.comparison.exploratory and (more := words.open_words(found.comparison)):
+            note(f"{found.comparison.name}: {more}")
+    if result.unjudged:
+        note(f"Without a score for each document, not compared: {', '.join(result.unjudged)}.")
+    line(str(result.file))
 
 
 def show_leaks(leaks: Sequence[Leak]) -> None:

@@ -48,7 +48,8 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "fetch"):
+    commands = ("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve")
+    for command in commands:
         assert f"│ {command} " in out
 
 
@@ -78,6 +79,15 @@ def test_the_arguments_of_the_process_are_the_default(monkeypatch, capsys):
         (["ask", "Why?", "--adapter", "a", "--run", "b"], "type one of them"),
         (["chat", "--adapter", "none"], "no adapter here"),
         (["bench", "--limit", "0"], "1 or more was expected"),
+        (["bench", "--server", "x"], "--server without --run or --adapter"),
+        (["bench", "--server", "x", "-o", "y", "--device", "cpu"], "Leave --device out"),
+        (["bench", "--server", "x", "-o", "y", "--model", "m"], "Leave --model out"),
+        (["bench", "--server", "ftp://x", "-o", "y"], '--server "ftp://x": no address'),
+        (["bench", "--server", "x", "--adapter", "none"], "no adapter here"),
+        (["bench", "--server", "x", "-o", "y", "--server-models", "a"], "two names with a comma"),
+        (["bench", "--server", "x", "-o", "y", "--server-models", "a,a"], 'both names are "a"'),
+        (["bench", "--server", "x", "--server-concurrency", "0"], "1 or more was expected"),
+        (["bench", "--server-models", "a,b"], "go with --server alone"),
         (["data", "check"], "no file given"),
         (["data", "check", "none.jsonl"], "none.jsonl: no such file"),
         (["data", "show", "none.jsonl"], "none.jsonl: no such file"),
@@ -158,7 +168,7 @@ def test_a_closed_pipe_is_no_error(monkeypatch, tmp_path, capfd):
 
 
 def test_a_reader_that_stops_early_is_no_error(rows_file):
-    typed = [sys.executable, "-m", "theobot", "data", "check", *[str(rows_file)] * 40]
+    typed = [sys.executable, "-m", "theobot", "data", "check", str(rows_file)]
     with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -289,6 +299,21 @@ def test_ask_json_holds_everything_that_decided_the_answer(tiny, capsys):
     assert set(answer["answers"]) == {"base", "theobot"}
     assert answer["answers"]["base"]["new_tokens"] == 5
     assert answer["adapter_sha256"]
+
+
+def test_ask_with_scripture_gives_the_words_and_says_so(tiny, tiny_base_folder, capsys):
+    asked = "What does John 11:35 teach, and Genesis 60:5?"
+    typed = ["ask", asked, *tiny, "--max-new-tokens", "5", "--json"]
+    assert cli.main(typed) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["scripture_given"] == []
+    assert cli.main([*typed, "--scripture"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert [verse["reference"] for verse in told["scripture_given"]] == ["John 11:35"]
+    assert told["answers"] != plain["answers"]
+    assert 'John 11:35 (American Standard Version, 1901): "Jesus wept."' in err
+    assert "Genesis 60:5 does not exist" in err
 
 
 def test_ask_base_needs_no_adapter(tiny_base_folder, capsys):

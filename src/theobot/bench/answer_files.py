@@ -12,11 +12,10 @@ from pathlib import Path
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.generation.generator import Arm
+from theobot.generation.grounded import SCRIPTURE
 from theobot.run_folder import write_text
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")
-AGAINST = "against"
-"""What the files of the arm "base" begin with where it answers with another adapter."""
 SIDE_BY_SIDE = "side_by_side.md"
 
 _RULE = "-" * 72
@@ -29,8 +28,11 @@ _TITLES = {
 
 
 def arm_names(records: Iterable[AnswerRecord]) -> dict[Arm, str]:
-    """What the arms are called: that of the base may answer with another adapter."""
-    other = any(record.against_sha256 for record in records)
+    """What the arms are called: that of the base may be another adapter, or Theobot itself."""
+    first = next(iter(records), None)
+    if first is not None and SCRIPTURE in first.decoding:
+        return {"base": "Without verses", "theobot": "With verses"}
+    other = first is not None and first.against_sha256
     return {"base": "Other adapter" if other else "Base", "theobot": "Theobot"}
 
 
@@ -48,8 +50,9 @@ def write_answer_files(
         The six paths, base before theobot within each set, and two more if there are traps.
     """
     by_key = {(record.id, record.arm): record for record in records}
-    other = any(record.against_sha256 for record in by_key.values())
-    names = {"base": AGAINST if other else "base", "theobot": "theobot"}
+    names = {
+        arm: name.lower().replace(" ", "_") for arm, name in arm_names(by_key.values()).items()
+    }
     paths = []
     for name in _sets(questions):
         for arm in ARMS:

@@ -42,7 +42,7 @@ class AnswerRecord(NamedTuple):
     """One line of the store: a question, who answered it, under which conditions, and how.
 
     `against_sha256` is of the adapter with which the arm "base" answers, where two are compared;
-    `plan` is a hash of all planned questions and conditions; `new_tokens` counts EOS too.
+    `plan` is a hash of all planned questions and conditions; the rest is that of an `Answer`.
     """
 
     id: str
@@ -54,7 +54,7 @@ class AnswerRecord(NamedTuple):
     max_new_tokens: int
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
     model: str
     adapter_sha256: str | None
     adapter_config_sha256: str | None
@@ -341,7 +341,11 @@ def _sound(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and set(row) == set(AnswerRecord._fields) else None
+    if not isinstance(row, dict):
+        return None
+    # Stores of earlier versions lack what has a default.
+    row = AnswerRecord._field_defaults | row
+    return row if set(row) == set(AnswerRecord._fields) else None
 
 
 _CONDITIONS = {
@@ -349,7 +353,7 @@ _CONDITIONS = {
     "adapter_sha256": "another adapter",
     "adapter_config_sha256": "another adapter",
     "against_sha256": "another adapter to compare with",
-    "decoding": "another device, number format, batch size or other way of decoding",
+    "decoding": "another device, number format, batch size, server or way of decoding",
     "prompt_format": "other prompt formats",
 }
 

@@ -7,7 +7,8 @@ stages again without a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
     BASE,
     PLAN,
+    WITHOUT_VERSES,
     BenchPlan,
     complete_plan,
     differences,
@@ -51,10 +53,18 @@ from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
-from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
+from theobot.errors import (
+    AdapterError,
+    DataError,
+    InvalidRunError,
+    ServerError,
+    TheobotError,
+)
 from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.generation.grounded import GroundedGenerator
 from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
+from theobot.scripture.grounding import ground
 
 HEALTH = "health.json"
 
@@ -131,8 +141,9 @@ def run_bench(
             on_progress(progress)
     if not ranks.is_first():
         return None
-    for progress in answer_questions(generator, ready.batches, ready.store):
-        on_progress(progress)
+    with _explain_what_is_kept(ready.store):
+        for progress in answer_questions(generator, ready.batches, ready.store):
+            on_progress(progress)
     records = read_answers(ready.store)
     _refuse_equal_answers(records)
     if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
@@ -177,10 +188,18 @@ def _prepare(
         "data": None if trained is None else fingerprint(trained),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
-        "against": about["against_sha256"] or "base",
+        "against": (
+            WITHOUT_VERSES
+            if isinstance(generator, GroundedGenerator)
+            else about["against_sha256"] or "base"
+        ),
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
     chosen = read_questions(questions, plan.limit)
+    if isinstance(generator, GroundedGenerator):
+        chosen = [question for question in chosen if ground(question.text).given]
+        if not chosen:
+            raise DataError("No question names a Bible verse whose words could be given.")
     leaks = None if trained is None else refuse_leaks([*trained, *(also or [])], chosen)
     effect = check_adapter(generator, chosen, rival_of(plan))
     batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
@@ -326,14 +345,26 @@ def _part(rows: list[Example], count: int) -> list[Example]:
     return stratified(rows, count // len(themes))
 
 
+@contextmanager
+def _explain_what_is_kept(store: Path) -> Iterator[None]:
+    """Add to a server's failure what a person has to know about the answers so far."""
+    try:
+        yield
+    except ServerError as error:
+        if not store.exists():
+            raise
+        kept = f"The answers so far are kept in {store}; type the same command again to go on."
+        raise ServerError([*error.problems, kept], error.status) from None
+
+
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
     texts: dict[str, set[str]] = {}
     for record in records:
         texts.setdefault(record.id, set()).add(record.text)
     if texts and all(len(found) == 1 for found in texts.values()):
         raise InvalidRunError(
-            f"All {len(texts)} answers of both are the same, letter for letter: the "
-            "adapter has no effect that could be judged. Check that it was trained to its end."
+            f"All {len(texts)} answers of both are the same, letter for letter: there is no effect "
+            "that could be judged. Check that the adapter was trained to its end."
         )
 
 
@@ -353,7 +384,8 @@ def _probe(
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
     on_note(f"Asking {rival_of(plan)} some questions again, to see what chance alone changes.")
-    noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
+    with _explain_what_is_kept(folder / ANSWERS):
+        noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):
         return {"noise": noise}
     on_note("Multiple choice by likelihood, and how far the adapter moves the model elsewhere.")

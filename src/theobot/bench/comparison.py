@@ -56,8 +56,8 @@ class Comparison(NamedTuple):
         better: questions on which Theobot was better.
         equal: questions on which both were equal.
         worse: questions on which Theobot was worse.
-        detectable: smallest difference that this many questions find with 80 % power; None if
-            nothing can be said.
+        detectable: smallest difference that this many questions find with 80 % power; None where
+            no two differences differ, so that nothing can be said.
         more_questions: how many further questions would settle the margin, where it cannot tell.
         exploratory: looked at besides; no claim is made.
     """
@@ -151,7 +151,7 @@ def compare(
         sum(value > 0 for value in differences),
         sum(value == 0 for value in differences),
         sum(value < 0 for value in differences),
-        detectable_difference(error, groups - 1) if groups > 1 else None,
+        detectable_difference(error, groups - 1) if error > 0 else None,
         _more_questions(error, n, margin) if verdict is Verdict.CANNOT_TELL else None,
         exploratory,
     )
@@ -232,7 +232,7 @@ def _cells(base: Sequence[float], theobot: Sequence[float]) -> tuple[int, int, i
 
 
 def _more_questions(error: float, n: int, margin: float) -> int | None:
-    if math.isnan(error):
+    if not error > 0:  # Nothing is known, or nothing differed, which tells no spread.
         return None
     return max(1, questions_for_margin(error, n, margin) - n)
 

@@ -8,13 +8,12 @@ judge's, or one on other answers, is never taken.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from theobot.bench.answers import Progress
 from theobot.bench.benchmark import BenchResult, rejudge
@@ -71,7 +70,7 @@ def judge_answers(
         )
     answered = read_answered(folder)
     refuse_incomplete(answered)
-    settings = JudgeSettings(judge, _without_password(client.url), limit)
+    settings = JudgeSettings(judge, client.url, limit)
     tasks = planned_tasks(answered, settings)
     store = folder / VERDICTS
     known = read_verdicts(store)
@@ -80,22 +79,44 @@ def judge_answers(
     write_json(folder / JUDGE, settings._asdict())
     _cut_broken_line(store)
     on_progress(Progress(done, len(tasks)))
-    pool = ThreadPoolExecutor(concurrency)
-    try:
-        verdicts = pool.map(lambda key: _ask(client, judge, key, tasks[key]), left)
-        for number, (key, verdict) in enumerate(zip(left, verdicts, strict=True), start=done + 1):
+
+    async def fill() -> None:
+        number = done
+        async for key, verdict in _ask_all(client, judge, left, tasks, concurrency):
             _append(store, _line(key, tasks[key], settings, verdict))
+            number += 1
             on_progress(Progress(number, len(tasks)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    asyncio.run(fill())
     return rejudge(folder)
 
 
-def _ask(client: ApiClient, judge: str, key: str, task: Task) -> dict[str, Any] | None:
+async def _ask_all(
+    client: ApiClient, judge: str, keys: Sequence[str], tasks: Mapping[str, Task], most: int
+) -> AsyncIterator[tuple[str, dict[str, Any] | None]]:
+    """Verdicts in the order of the keys, `most` requests at a time."""
+    places = asyncio.Semaphore(most)
+
+    async def ask(key: str) -> dict[str, Any] | None:
+        async with places:
+            return await _ask(client, judge, key, tasks[key])
+
+    async with client:
+        asked = [asyncio.create_task(ask(key)) for key in keys]
+        try:
+            for key, verdict in zip(keys, asked, strict=True):
+                yield key, await verdict
+        finally:
+            for verdict in asked:
+                verdict.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _ask(client: ApiClient, judge: str, key: str, task: Task) -> dict[str, Any] | None:
     """A verdict; None where no reply held one. Each try has its own fence, hence other bytes."""
     for attempt in range(_TRIES):
         messages, fence = request_of(task, f"{key} {attempt}")
-        reply = client.post(
+        reply = await client.post(
             "chat/completions",
             {"model": judge, "messages": messages, "temperature": 0, "max_tokens": _MOST_TOKENS},
         )
@@ -132,8 +153,3 @@ def _cut_broken_line(store: Path) -> None:
     if store.exists():
         with explain_write_errors(store):
             os.truncate(store, store.read_bytes().rfind(b"\n") + 1)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

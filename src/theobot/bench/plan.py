@@ -31,6 +31,7 @@ _LEFT_OPEN = frozenset({"questions", "data", "base", "adapter", "against"})
 
 BASE = "the base"
 OTHER_ADAPTER = "the other adapter"
+WITHOUT_VERSES = "Theobot without the verses"
 
 Hypothesis = Literal["better", "not_worse"]
 
@@ -82,13 +83,15 @@ class BenchPlan(Section):
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
     against: str | None = None
-    """What it is compared with: SHA-256 of another adapter, or "base"."""
+    """What it is compared with: SHA-256 of another adapter, "base", or `WITHOUT_VERSES`."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
     def sha256(self) -> str:
         """Hash of all but the time: the same plan made twice is the same plan."""
-        return hashlib.sha256(self.model_dump_json(exclude={"created"}).encode()).hexdigest()
+        # Plans of earlier versions know nothing of `against`, and keep their hash.
+        left_out = {"created", *(["against"] if self.against is None else [])}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
 
 
 def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
@@ -194,6 +197,8 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
 
 def rival_of(plan: BenchPlan) -> str:
     """What Theobot is compared with, as it is called within a sentence."""
+    if plan.against == WITHOUT_VERSES:
+        return WITHOUT_VERSES
     return BASE if plan.against in (None, "base") else OTHER_ADAPTER
 
 

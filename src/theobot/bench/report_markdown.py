@@ -147,7 +147,7 @@ def _damage(report: Report) -> Iterable[str]:
         yield "## Was anything damaged?"
     if report.rates:
         rows = [(name, rate_words(a), rate_words(b)) for name, a, b in report.rates]
-        yield _table(("", *report.arms), rows)
+        yield markdown_table(("", *report.arms), rows)
     if report.drift:
         yield _facts(report.drift)
 
@@ -171,7 +171,7 @@ def _judge(report: Report) -> Iterable[str]:
         yield _comparisons(comparisons, report.arms)
     for one in judge_tables(judge, report.arms):
         yield f"### {_text(one.title)}"
-        yield _table(one.heads, one.rows)
+        yield markdown_table(one.heads, one.rows)
     yield _facts(judge_facts(judge))
 
 
@@ -211,7 +211,7 @@ def _methods(report: Report) -> Iterable[str]:
         for one in report.sets if one.n
     ]  # fmt: skip
     if rows:
-        yield _table(("", "Measure", "Verses or topics", "p", "p (Holm)", "Margin"), rows)
+        yield markdown_table(("", "Measure", "Verses or topics", "p", "p (Holm)", "Margin"), rows)
     yield _facts(report.fingerprint)
     if report.noise:
         yield "### Asked twice"
@@ -232,10 +232,10 @@ def _comparisons(found: Sequence[Comparison], arms: tuple[str, str]) -> str:
         for one in found if one.n
     ]  # fmt: skip
     heads = ("", "n", *arms, "Points", "95 % interval", "better / equal / worse")
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns padded to one width, except the last, so that a terminal shows them as columns."""
     cells = [[_text(str(cell)) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]

@@ -329,4 +329,22 @@ def _cannot_show(answered: Answered) -> list[str]:
         sentences.insert(0, "No teacher has marked these answers yet.")
     if "leaks" not in answered.probes:
         sentences.append("Whether the questions occur in the training rows is not known here.")
-    return sentences
+    if "drift" not in answered.probes:
+        sentences.append("How far the adapter moves the model on ordinary text was not measured.")
+    return sentences + _not_known_of_server(next(iter(answered.records.values())))
+
+
+def _not_known_of_server(record: AnswerRecord) -> list[str]:
+    """What answers of another server leave open."""
+    if record.decoding.get("context") != "server":
+        return []
+    name = record.decoding["models"]["theobot"]
+    used = f'A server gave these answers; which adapter it has under the name "{name}" is not known'
+    if record.adapter_sha256 is not None:
+        used += ": that it is the one named here, a person said"
+    return [
+        f"{used}.",
+        "Nor is it known in which number format the server computes, and whether it did as it was "
+        "told: the likeliest token each time, and no penalty for repetitions.",
+        "A server gives no likelihoods: multiple choice was read from the answers.",
+    ]

@@ -40,7 +40,11 @@ def tokenize_prompt(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], prompt_format: PromptFormat
 ) -> list[int]:
     """Ids of the rendered prompt, the same in training and when asking."""
-    text = render_prompt(turns, prompt_format, tokenizer)
+    return tokenize_text(tokenizer, render_prompt(turns, prompt_format, tokenizer))
+
+
+def tokenize_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Ids of a text as it stands, with nothing added."""
     return _encode(tokenizer, [text])[0]
 
 

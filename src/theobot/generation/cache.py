@@ -55,6 +55,36 @@ class RoomyLayer(DynamicLayer):
         self._keys, self._values = self._keys[indices], self._values[indices]
         self.keys, self.values = self._keys[:, :, :used], self._values[:, :, :used]
 
+    def join(self, other: RoomyLayer, places: Tensor) -> None:
+        """Take in another layer's rows; tokens end together, shorter rows get zeros in front.
+
+        Args:
+            other: layer with the same heads and width, and rows of its own.
+            places: the new order of the rows, those of `other` counted after these.
+        """
+        mine, theirs = self.get_seq_length(), other.get_seq_length()
+        used = max(mine, theirs)
+        # Zeros, not just room: a masked value that is no number would still spoil the sum.
+        self._keys = _joined(self._keys[:, :, :mine], other._keys[:, :, :theirs], used)[places]
+        self._values = _joined(self._values[:, :, :mine], other._values[:, :, :theirs], used)[
+            places
+        ]
+        self.keys, self.values = self._keys[:, :, :used], self._values[:, :, :used]
+
+    def cut(self, tokens: int) -> None:
+        """Forget the first tokens of every row."""
+        used = self.get_seq_length() - tokens
+        self._keys, self._values = self._keys[:, :, tokens:], self._values[:, :, tokens:]
+        self.keys, self.values = self._keys[:, :, :used], self._values[:, :, :used]
+
+
+def _joined(first: Tensor, second: Tensor, used: int) -> Tensor:
+    rows, heads, _, width = first.shape
+    room = first.new_zeros(rows + len(second), heads, used + BLOCK, width)
+    room[:rows, :, used - first.shape[-2] : used] = first
+    room[rows:, :, used - second.shape[-2] : used] = second
+    return room
+
 
 def _with_room(room: Tensor, before: int, new: Tensor) -> Tensor:
     """Put new tokens behind the first ones, into a larger tensor if need be."""
@@ -119,6 +149,12 @@ def fitting_batches(
         cap, prompt = lengths[index]
         batches.append([index])
     return batches
+
+
+def all_fit(network: PreTrainedModel, lengths: Sequence[Length], free: float) -> bool:
+    """Whether answers of these lengths can be written together in so many bytes."""
+    longest = Length(max(one.cap for one in lengths), max(one.prompt for one in lengths))
+    return len(lengths) * _row_bytes(network, longest) <= _SHARE * free
 
 
 def _row_bytes(network: PreTrainedModel, length: Length) -> int:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch.nn.functional import pad
 
 from theobot.data.prompt import NEW_TURN
 from theobot.errors import ModelError
-from theobot.generation.cache import roomy_cache
+from theobot.generation.cache import BLOCK, RoomyLayer, roomy_cache
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
@@ -43,7 +44,7 @@ class Row:
     stop: StopReason | None = None
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """What the next step needs: key/value cache, mask (B, T), last tokens and positions (B, 1).
 
     The mask is True where there is a token, and no padding.
@@ -94,19 +95,19 @@ class GreedyDecoder:
         """
         live = list(range(len(rows)))
         before_step(live)
-        state = self._read(prompts)
+        state = self.read(prompts)
         while True:
             for index, token in zip(live, state.tokens[:, 0].tolist(), strict=True):
-                self._extend(rows[index], token)
+                self.extend(rows[index], token)
             yield
             going = [k for k, index in enumerate(live) if rows[index].stop is None]
             if not going:
                 return
             if len(going) < len(live):
-                state = _keep(state, going)
+                state = keep(state, going)
                 live = [live[k] for k in going]
             before_step(live)
-            state = self._step(state)
+            state = self.step(state)
 
     def text(self, ids: Sequence[int]) -> str:
         """Generated ids as text, without special tokens."""
@@ -129,18 +130,20 @@ class GreedyDecoder:
         return ids.to(device), mask.to(device), positions.to(device)
 
     @torch.inference_mode()
-    def _read(self, prompts: Sequence[Sequence[int]]) -> _State:
+    def read(self, prompts: Sequence[Sequence[int]]) -> State:
+        """Read prompts into a cache of their own, and choose the first token of each answer."""
         ids, mask, positions = self.pad(prompts)
         cache = roomy_cache(self.model.config)
         return self._next(cache, mask.bool(), ids, positions)
 
     @torch.inference_mode()
-    def _step(self, state: _State) -> _State:
+    def step(self, state: State) -> State:
+        """One pass through the model: the next token of every row."""
         return self._next(state.cache, state.mask, state.tokens, state.positions)
 
     def _next(
         self, cache: Cache, mask: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor
-    ) -> _State:
+    ) -> State:
         """One pass: reads ids (B, T') at their positions and chooses a token for each row."""
         output = self.model(
             input_ids=ids,
@@ -158,9 +161,10 @@ class GreedyDecoder:
                 "on a GPU without sound bfloat16, try --device cpu."
             )
         grown = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        return _State(cache, grown, positions[:, -1:] + 1, best.indices)
+        return State(cache, grown, positions[:, -1:] + 1, best.indices)
 
-    def _extend(self, row: Row, token: int) -> None:
+    def extend(self, row: Row, token: int) -> None:
+        """Add a token to an answer, and see whether it ends there."""
         row.ids.append(token)
         if token in self.stop_ids:
             row.stop = "eos"
@@ -185,8 +189,51 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
 
 
 @torch.inference_mode()
-def _keep(state: _State, rows: list[int]) -> _State:
+def keep(state: State, rows: list[int]) -> State:
     """Drop the rows that have ended; the order of the others stays."""
     index = torch.tensor(rows, device=state.mask.device)
     state.cache.batch_select_indices(index)
-    return _State(state.cache, state.mask[index], state.positions[index], state.tokens[index])
+    return State(state.cache, state.mask[index], state.positions[index], state.tokens[index])
+
+
+def can_join(state: State) -> bool:
+    """Whether rows can join these; not where layers keep only a window of their tokens."""
+    return all(isinstance(layer, RoomyLayer) for layer in state.cache.layers)
+
+
+@torch.inference_mode()
+def join(first: State, second: State, order: Sequence[int]) -> State:
+    """Rows of two states in one: the last tokens stand together, shorter rows are padded in front.
+
+    Keys know their positions already, so that a row computes what it would alone.
+
+    Args:
+        first: rows being written; its cache takes the others in.
+        second: rows that join.
+        order: the new order, as places in the rows of the first followed by those of the second.
+    """
+    places = torch.tensor(order, device=first.mask.device)
+    for layer, other in zip(first.cache.layers, second.cache.layers, strict=True):
+        assert isinstance(layer, RoomyLayer)
+        assert isinstance(other, RoomyLayer)
+        layer.join(other, places)
+    width = max(first.mask.shape[1], second.mask.shape[1])
+    masks = [pad(one.mask, (width - one.mask.shape[1], 0)) for one in (first, second)]
+    return State(
+        first.cache,
+        torch.cat(masks)[places],
+        torch.cat([first.positions, second.positions])[places],
+        torch.cat([first.tokens, second.tokens])[places],
+    )
+
+
+@torch.inference_mode()
+def trim(state: State) -> State:
+    """Cut off the padding that all rows have in common, once it is long enough to be worth it."""
+    padding = int(state.mask.any(dim=0).int().argmax())
+    if padding < BLOCK or not can_join(state):
+        return state
+    for layer in state.cache.layers:
+        assert isinstance(layer, RoomyLayer)
+        layer.cut(padding)
+    return state._replace(mask=state.mask[:, padding:])

@@ -15,13 +15,14 @@ from theobot.config import PromptFormat
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.data.tokens import tokenize_prompt
 from theobot.errors import AdapterError, ModelError
-from theobot.generation.endings import settled_part, trim_answer
+from theobot.generation.endings import trim_answer
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from theobot.generation.decoding import Row
+    from theobot.generation.live import LocalBatch
     from theobot.model.adapter import AdapterInfo, Selection
     from theobot.model.device import Compute
 
@@ -31,16 +32,23 @@ Arm = Literal["base", "theobot"]
 Where two adapters are compared, "base" is the base model with the other adapter.
 """
 
-StopReason = Literal["eos", "new_turn", "length"]
-"""The model ended by itself, began to speak for the user, or was cut at the cap."""
+StopReason = Literal["eos", "new_turn", "length", "stop"]
+"""The model ended by itself, began to speak for the user, or was cut at the cap.
+
+"stop" is one of the first two, from a server that does not say which.
+"""
 
 
 class Answer(NamedTuple):
-    """One finished answer; `new_tokens` counts all that were generated, EOS included."""
+    """One finished answer.
+
+    `new_tokens` counts all that were generated, EOS included; of a server's answer it is that
+    server's count, or None.
+    """
 
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
 
 
 class _Task(NamedTuple):
@@ -107,7 +115,11 @@ class Generator(Protocol):
         ...
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
-        """Largest change of a next-token logit by the adapter; None where that is unknown."""
+        """Largest change of a next-token logit by the adapter; None where that is unknown.
+
+        Raises:
+            InvalidRunError: it is not known how large, but there is none.
+        """
         ...
 
 
@@ -277,25 +289,15 @@ class LocalGenerator:
     def stream(
         self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
     ) -> Iterator[str | Answer]:
-        """See `Generator.stream`.
-
-        Raises:
-            ModelError: the prompt fills the context window.
-        """
-        chosen = self.formats[arm]
-        shown = ""
-        for rows in self._decode([self._task(turns, max_new_tokens, arm, chosen)]):
-            row = rows[0]
-            if row.stop is not None:
-                answer = self._finish(row, chosen)
-                if answer.text != shown:
-                    yield answer.text[len(shown) :]
-                yield answer
-                return
-            part = settled_part(self.decoder.text(row.ids), new_turn_ends=chosen == "seed")
-            if part != shown:
-                yield part[len(shown) :]
-                shown = part
+        """See `Generator.stream`; raises ModelError where the prompt fills the context window."""
+        batch = self.live_batch(1)
+        batch.add(0, turns, arm, max_new_tokens)
+        while len(batch):
+            for update in batch.step():
+                if update.piece:
+                    yield update.piece
+                if update.answer is not None:
+                    yield update.answer
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
         """Largest |change| of a next-token logit by the adapter, over prompts in its format."""
@@ -307,6 +309,22 @@ class LocalGenerator:
         prompts = [tokenize_prompt(self.tokenizer, turns, chosen) for turns in conversations]
         return largest_logit_change(self, prompts)
 
+    def live_batch(self, most_rows: int) -> LocalBatch:
+        """See `live.LiveGenerator.live_batch`."""
+        from theobot.generation.live import LocalBatch
+
+        return LocalBatch(self, most_rows)
+
+    @contextmanager
+    def computing_as(self, arms: Sequence[Arm]) -> Iterator[None]:
+        """One pass over rows of these arms, the base's first; afterwards adapters are active."""
+        try:
+            with self._computing_as(arms) as before_step:
+                before_step(range(len(arms)))
+                yield
+        finally:
+            self._switch(self.arms[-1])
+
     @contextmanager
     def using(self, arm: Arm) -> Iterator[None]:
         """The network computes as this arm inside the block; afterwards adapters are active."""
@@ -316,13 +334,17 @@ class LocalGenerator:
         finally:
             self._switch(self.arms[-1])
 
+    def check_arm(self, arm: Arm) -> None:
+        """Raise AdapterError for an arm that is not there."""
+        if arm not in self.arms:
+            raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+
     def _switch(self, arm: Arm) -> None:
         """Turn all adapter layers on or off; cheap when they already are.
 
         The layers themselves are asked, so that a switch cut short by Ctrl-C is mended by the next.
         """
-        if arm not in self.arms:
-            raise AdapterError("No adapter was loaded, so that only the base model can answer.")
+        self.check_arm(arm)
         from theobot.generation.mixing import restore
 
         restore(self._layers)
@@ -346,13 +368,17 @@ class LocalGenerator:
 
     def _task(self, turns: Sequence[Turn], cap: int, arm: Arm, chosen: PromptFormat) -> _Task:
         prompt = tokenize_prompt(self.tokenizer, turns, chosen)
+        return _Task(prompt, min(cap, self.room_after(prompt)), arm, chosen)
+
+    def room_after(self, prompt: Sequence[int]) -> int:
+        """Most tokens of an answer; a ModelError where the prompt leaves no room for any."""
         room = self.context_window - len(prompt)
         if room < 1:
             raise ModelError(
                 f"The question has {len(prompt)} tokens with its prompt, but {self.name} reads "
                 f"{self.context_window} at most. Ask a shorter one."
             )
-        return _Task(prompt, min(cap, room), arm, chosen)
+        return room
 
     def _answer(self, tasks: list[_Task]) -> list[Answer]:
         from torch import OutOfMemoryError

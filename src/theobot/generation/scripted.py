@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn, render_prompt
-from theobot.errors import AdapterError
+from theobot.errors import AdapterError, ModelError
 from theobot.generation.generator import Answer, Arm, answer_in_turn
+from theobot.generation.live import Update
 
 
 class ScriptedGenerator:
@@ -65,7 +66,7 @@ class ScriptedGenerator:
         count = len(conversations)
         caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
         return [
-            self._scripted(turns[-1].text, arm, cap)
+            self.scripted(turns[-1].text, arm, cap)
             for turns, cap in zip(conversations, caps, strict=True)
         ]
 
@@ -83,16 +84,21 @@ class ScriptedGenerator:
         self, turns: Sequence[Turn], arm: Arm, max_new_tokens: int
     ) -> Iterator[str | Answer]:
         """The scripted answer word by word."""
-        answer = self._scripted(turns[-1].text, arm, max_new_tokens)
+        answer = self.scripted(turns[-1].text, arm, max_new_tokens)
         for number, word in enumerate(answer.text.split(" ")):
             yield word if number == 0 else f" {word}"
         yield answer
+
+    def live_batch(self, most_rows: int) -> ScriptedBatch:
+        """See `live.LiveGenerator.live_batch`; a step writes one word for every row."""
+        return ScriptedBatch(self, most_rows)
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
         """Unknown: there are no logits."""
         return None
 
-    def _scripted(self, question: str, arm: Arm, cap: int) -> Answer:
+    def scripted(self, question: str, arm: Arm, cap: int) -> Answer:
+        """The answer to one question, cut at the cap."""
         if arm not in self.arms:
             raise AdapterError("No adapter was loaded, so that only the base model can answer.")
         script = self.script
@@ -101,3 +107,59 @@ class ScriptedGenerator:
         if len(words) > cap:
             return Answer(" ".join(words[:cap]), "length", cap)
         return Answer(text, "eos", len(words) + 1)
+
+
+class ScriptedBatch:
+    """See `live.LiveBatch`.
+
+    Args:
+        generator: says what is answered.
+        most_rows: answers written at a time.
+    """
+
+    def __init__(self, generator: ScriptedGenerator, most_rows: int) -> None:
+        self._generator = generator
+        self._most_rows = most_rows
+        self._rows: dict[int, tuple[Answer, list[str]]] = {}
+
+    def __len__(self) -> int:
+        """See `LiveBatch`."""
+        return len(self._rows)
+
+    def add(self, key: int, prompt: Sequence[Turn] | str, arm: Arm, max_new_tokens: int) -> int:
+        """See `LiveBatch.add`; a text that stands by itself is its own question."""
+        generator = self._generator
+        text = prompt if isinstance(prompt, str) else generator.render(prompt, arm)
+        count = len(text.split())
+        room = generator.context_window - count
+        if room < 1:
+            raise ModelError(
+                f"The question has {count} words, but {generator.context_window} are the most."
+            )
+        question = prompt if isinstance(prompt, str) else prompt[-1].text
+        answer = generator.scripted(question, arm, min(max_new_tokens, room))
+        words = answer.text.split(" ")
+        self._rows[key] = answer, [words[0], *(f" {word}" for word in words[1:])]
+        return count
+
+    def drop(self, keys: Collection[int]) -> None:
+        """See `LiveBatch.drop`."""
+        for key in keys:
+            self._rows.pop(key, None)
+
+    def step(self) -> list[Update]:
+        """See `LiveBatch.step`."""
+        return [self._update(key) for key in list(self._rows)[: self._most_rows]]
+
+    def _update(self, key: int) -> Update:
+        answer, words = self._rows[key]
+        assert answer.new_tokens is not None, "a script knows its words"
+        if words:
+            written = len(answer.text.split(" ")) - len(words) + 1
+            piece = words.pop(0)
+            if words or answer.stop_reason == "eos":
+                return Update(key, piece, written)
+            del self._rows[key]
+            return Update(key, piece, answer.new_tokens, answer)
+        del self._rows[key]
+        return Update(key, "", answer.new_tokens, answer)

@@ -125,7 +125,7 @@ def _judge(plain: str, citation: Citation, start: int, end: int) -> Quotation:
 def _compare(quoted: str, reference: str) -> tuple[Verdict, str]:
     """Compare words with the cited verses, in every text at hand."""
     words = _words(quoted)
-    verses = _verse_ids(reference)
+    verses = verse_ids(reference)
     texts = [(name, text) for name in _versions() if (text := _text(name, verses))]
     if not texts or not words:
         return Verdict.CANNOT_TELL, "no text of this place is at hand"
@@ -193,8 +193,8 @@ def _closer_verse(words: list[str], verses: list[int], name: str) -> str | None:
     return None
 
 
-def _verse_ids(reference: str) -> list[int]:
-    """Ids of pythonbible for a reference in this package's own form; empty: it lacks the book."""
+def verse_ids(reference: str) -> list[int]:
+    """Ids of pythonbible for a Bible reference in this package's own form; empty: not a verse."""
     match = re.fullmatch(r"(.+?) (?:(\d+):)?(\d+)(?:-(?:(\d+):)?(\d+))?", reference)
     if match is None:
         return []

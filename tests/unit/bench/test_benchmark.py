@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM
 
 from theobot.bench.benchmark import run_bench
 from theobot.bench.plan import read_plan
-from theobot.errors import AdapterError, InvalidRunError
+from theobot.errors import AdapterError, DataError, InvalidRunError
 from theobot.generation.generator import LocalGenerator
+from theobot.generation.grounded import GroundedGenerator
 from theobot.generation.scripted import ScriptedGenerator
 from theobot.model.adapter import load_adapter, read_adapter_info
 
@@ -98,7 +99,7 @@ def test_two_adapters_are_compared_under_their_own_names(
     model = load_adapter(base, tiny_info, against)
     generator = LocalGenerator(model, tiny_tokenizer, tiny_info, "tiny", against)
     result = run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
-    assert (tmp_path / "b" / "against_in_domain.txt").is_file()
+    assert (tmp_path / "b" / "other_adapter_in_domain.txt").is_file()
     assert not (tmp_path / "b" / "base_in_domain.txt").exists()
     assert result.report.arms == ("Other adapter", "Theobot")
     assert "fine-tune" not in result.report.decision.words
@@ -118,3 +119,26 @@ def test_two_adapters_are_compared_under_their_own_names(
     assert again.report.plan_status == "changed after answers were seen"
     assert [change for change in again.report.plan_changes if change.startswith("against")]
     assert len(list((tmp_path / "b").glob("answers-*.jsonl"))) == 1
+
+
+def test_the_worth_of_verses_is_measured_on_the_questions_that_name_some(
+    tmp_path: Path, question_folder: Path
+):
+    file = question_folder / "in_domain_questions.txt"
+    file.write_text(file.read_text() + "Explain what Micah 4:3 teaches about peace.\n")
+    told = ScriptedGenerator(lambda question, arm: f"{arm} {'plowshares' in question}")
+    result = run_bench(GroundedGenerator(told), tmp_path / "b", questions=question_folder)
+    assert [record.text for record in result.records] == ["theobot False", "theobot True"]
+    assert result.report.arms == ("Without verses", "With verses")
+    assert (tmp_path / "b" / "with_verses_in_domain.txt").is_file()
+    assert read_plan(tmp_path / "b" / "plan.json").against == "Theobot without the verses"
+
+
+def test_without_a_verse_there_is_nothing_to_measure(tmp_path: Path, question_folder: Path):
+    generator = GroundedGenerator(ScriptedGenerator({}))
+    for file in question_folder.glob("references*"):
+        file.unlink()
+    for name in ("in", "near", "out_of"):
+        (question_folder / f"{name}_domain_questions.txt").write_text(f"What is {name}?\n")
+    with pytest.raises(DataError, match="names a Bible verse"):
+        run_bench(generator, tmp_path / "b", questions=question_folder)

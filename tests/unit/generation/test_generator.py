@@ -109,7 +109,7 @@ def test_breaking_off_in_the_middle_leaves_both_arms_usable(tiny_generator, monk
         a: tiny_generator.answer(CONVERSATIONS, a, max_new_tokens=8) for a in ("base", "theobot")
     }
     calls = 0
-    step = tiny_generator.decoder._step
+    step = tiny_generator.decoder.step
 
     def fail(state):
         nonlocal calls
@@ -118,7 +118,7 @@ def test_breaking_off_in_the_middle_leaves_both_arms_usable(tiny_generator, monk
             raise error
         return step(state)
 
-    monkeypatch.setattr(tiny_generator.decoder, "_step", fail)
+    monkeypatch.setattr(tiny_generator.decoder, "step", fail)
     with pytest.raises(error):
         tiny_generator.answer(CONVERSATIONS, "base", max_new_tokens=8)
     assert tiny_generator.model.get_model_status().enabled is True
@@ -221,7 +221,7 @@ def test_an_answer_ends_at_the_window(tiny_generator: LocalGenerator):
 
 def test_running_out_of_memory_halves_the_batch(tiny_generator: LocalGenerator, monkeypatch):
     expected = tiny_generator.answer(CONVERSATIONS, "theobot", max_new_tokens=6)
-    read = tiny_generator.decoder._read
+    read = tiny_generator.decoder.read
     sizes = []
 
     def small(prompts):
@@ -230,14 +230,14 @@ def test_running_out_of_memory_halves_the_batch(tiny_generator: LocalGenerator, 
             raise torch.OutOfMemoryError("no memory")
         return read(prompts)
 
-    monkeypatch.setattr(tiny_generator.decoder, "_read", small)
+    monkeypatch.setattr(tiny_generator.decoder, "read", small)
     assert tiny_generator.answer(CONVERSATIONS, "theobot", max_new_tokens=6) == expected
     assert sizes == [4, 2, 2]
 
     def never(prompts):
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(tiny_generator.decoder, "_read", never)
+    monkeypatch.setattr(tiny_generator.decoder, "read", never)
     with pytest.raises(ModelError, match="Out of memory"):
         tiny_generator.answer(CONVERSATIONS, "theobot", max_new_tokens=6)
 

@@ -144,7 +144,7 @@ def test_breaking_off_leaves_no_hook_and_both_arms_as_they_were(
 
     if inside == "step":
         decoder = tiny_generator.decoder
-        monkeypatch.setattr(decoder, "_step", partial(fail, decoder._step))
+        monkeypatch.setattr(decoder, "step", partial(fail, decoder.step))
     else:
         linear = tiny_generator._layers[1].base_layer
         monkeypatch.setattr(linear, "forward", partial(fail, linear.forward))
@@ -221,7 +221,7 @@ def test_a_question_longer_than_the_window_is_refused(tiny_generator: LocalGener
 
 def test_running_out_of_memory_halves_a_mixed_batch(tiny_generator: LocalGenerator, monkeypatch):
     expected = alone(tiny_generator)
-    read = tiny_generator.decoder._read
+    read = tiny_generator.decoder.read
     sizes = []
 
     def small(prompts):
@@ -230,7 +230,7 @@ def test_running_out_of_memory_halves_a_mixed_batch(tiny_generator: LocalGenerat
             raise torch.OutOfMemoryError("no memory")
         return read(prompts)
 
-    monkeypatch.setattr(tiny_generator.decoder, "_read", small)
+    monkeypatch.setattr(tiny_generator.decoder, "read", small)
     assert pairs(tiny_generator) == expected
     assert sizes == [10, 5, 2, 3, 5, 2, 3]
     assert not left_behind(tiny_generator)
