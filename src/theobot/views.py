@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from theobot.data.outcomes import Outcome
     from theobot.data.repair import Repair
     from theobot.data.split import Split
+    from theobot.doctor.facts import Facts
+    from theobot.doctor.finding import Finding
     from theobot.run_folder import RunSummary
     from theobot.scripture.grounding import Grounded
     from theobot.training.forecast import Forecast
@@ -33,6 +35,52 @@ def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
         line(f"expected_time: about {duration(forecast.seconds)}")
     for text in forecast.notes:
         note(text)
+
+
+_SEVERITIES = {"error": "To mend", "warning": "To keep in mind", "info": "Good to know"}
+
+
+def show_doctor(seen: Facts, findings: Sequence[Finding]) -> None:
+    """What `doctor` saw in short, then what it found, the gravest first, each with its fix."""
+    facts(_machine(seen))
+    for severity, title in _SEVERITIES.items():
+        some = [finding for finding in findings if finding.severity == severity]
+        if some:
+            line()
+            heading(f"{title}: {len(some)}")
+        for finding in some:
+            _show_finding(finding)
+    if not any(finding.severity == "error" for finding in findings):
+        line()
+        line("Nothing to mend.")
+    for section, reason in seen.unknown.items():
+        note(f"Not seen: {section.replace('_', ' ')} ({reason}).")
+
+
+def _machine(seen: Facts) -> dict[str, object]:
+    """A few lines about the machine, for whoever is asked for help."""
+    system, torch = seen.system, seen.torch
+    gpus = [
+        f"{device.name} ({device.arch}), {device.free / 2**30:.1f} GiB of "
+        f"{device.memory / 2**30:.1f} GiB free"
+        for device in (torch.devices if torch else ())
+    ]
+    return {
+        "system": f"{system.distribution or system.name}, {system.release}, {system.machine}",
+        "python": system.python,
+        "torch": torch.version if torch else "not installed",
+        "gpu": gpus or ("Apple" if torch and torch.mps else "none that torch can use"),
+        "base model": seen.model,
+    }
+
+
+def _show_finding(finding: Finding) -> None:
+    line()
+    heading(f"{finding.title} [{finding.id}]")
+    line(f"  {finding.seen}")
+    line(f"  Why: {finding.why}")
+    for step in finding.fix:
+        line(f"    {step[2:]}" if step.startswith("$ ") else f"  {step}")
 
 
 def show_grounded(asked: Grounded) -> None:

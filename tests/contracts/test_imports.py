@@ -45,6 +45,8 @@ def test_the_command_line_answers_without_heavy_packages(typed):
         "theobot.bench.health",
         "theobot.bench.report",
         "theobot.bench.marking",
+        "theobot.doctor.collect",
+        "theobot.doctor.findings",
     ],
 )
 def test_modules_that_only_read_files_load_nothing_heavy(module):

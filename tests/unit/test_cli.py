@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from theobot import __version__, cli
+from theobot.errors import ModelError, RunError
 from theobot.run_folder import RunFolder, write_json
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"
@@ -47,7 +48,8 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("demo", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve"):
+    commands = ("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve")
+    for command in commands:
         assert f"│ {command} " in out
 
 
@@ -110,6 +112,40 @@ def test_a_bug_is_exit_70_with_its_traceback(monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "ZeroDivisionError: oops" in err
     assert "This is a bug" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("HIP error: Module not initialized"), "cannot start the graphics card"),
+        (RuntimeError("HIP out of memory. Tried to allocate 2 GiB"), "--max-new-tokens"),
+        (OSError(28, "No space left on device"), "A disk is too full"),
+        (RunError("runs/x: cannot be written: No space left on device."), "A disk is too full"),
+        (ModelError("Out of memory with a single row"), "--load-in-4bit"),
+    ],
+)
+def test_a_fault_of_the_machine_is_exit_2_with_its_fix(monkeypatch, capsys, error, words):
+    def broken(root: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("theobot.run_folder.list_runs", broken)
+    assert cli.main(["runs"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert str(error) in told[0]
+    assert told[1].startswith("theobot doctor says: ")
+    assert words in told[1]
+
+
+def test_a_persons_row_that_mentions_memory_is_not_the_machines_fault(tmp_path, capsys):
+    rows = tmp_path / "out of memory.jsonl"
+    assert cli.main(["data", "show", str(rows)]) == 2
+    assert "theobot doctor says" not in capsys.readouterr().err
+
+
+def test_doctor_refuses_what_is_no_run(tmp_path, capsys):
+    assert cli.main(["doctor", "--run", str(tmp_path)]) == 2
+    assert "is no run folder" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_exit_130(monkeypatch, capsys):

@@ -121,7 +121,8 @@ def _train(
             folder.make()
         # Under FSDP the model may be too large for one GPU; it gets there part by part.
         where = compute._replace(device=torch.device("cpu")) if launch.fsdp_wanted() else compute
-        base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
+        with recorded_failure(folder):
+            base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
     passes = min(ranks.gathered(passes))  # one cut for all, that of the fullest device
     with ranks.together():
         if ranks.is_first() and not plan.resume:
