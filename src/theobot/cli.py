@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from theobot import __version__, terminal, views
 from theobot.cli_bench import bench, mark
 from theobot.cli_data import data, scripture
+from theobot.cli_export import export
 from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.config import (
     GenerationSettings,
@@ -64,6 +65,7 @@ app.command(data)
 app.command(bench)
 app.command(mark)
 app.command(scripture)
+app.command(export)
 
 
 @app.command

@@ -6,7 +6,6 @@ adapter was trained; a folder without it is taken as the seed's format.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.config import PromptFormat, TrainSettings
 from theobot.errors import AdapterError, RunError
-from theobot.run_folder import HOME_ADAPTER, RunFolder, newest_finished_run, read_json
+from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -58,7 +57,7 @@ class AdapterInfo(NamedTuple):
 
     def sha256(self) -> str:
         """Hash of the weights."""
-        return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
+        return file_sha256(self.path / WEIGHTS)
 
 
 class Selection(NamedTuple):
