@@ -9,9 +9,10 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.set-up
 PEERS := .venv/benchmark
+INTEROP := .venv/interop
 OPTIONS ?=
 
-.PHONY: help setup demo test check fix docs benchmark gpu-check wheel
+.PHONY: help setup demo test check fix docs benchmark gpu-check interop wheel
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make docs    write docs/cli.md from the command line itself"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
 	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
+	@echo "make interop   the exports against llama.cpp, which is compiled first (half an hour)"
 	@echo "make wheel   dist/theobot-*.whl"
 
 setup: $(STAMP)
@@ -67,6 +69,17 @@ $(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
 gpu-check: $(PEERS)/.set-up
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/gpu_check.py --output benchmarks/results/gpu \
 	    $(OPTIONS)
+
+interop: $(STAMP) $(INTEROP)/.set-up
+	rm -rf build/interop
+	$(BIN)/python tests/interop/prepare.py --output build/interop
+	$(INTEROP)/bin/python tests/interop/check.py build/interop
+
+$(INTEROP)/.set-up: tests/interop/requirements.txt
+	test -x $(INTEROP)/bin/python || $(PYTHON) -m venv $(INTEROP)
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(INTEROP)/bin/python -m pip install \
+	    --requirement tests/interop/requirements.txt
+	touch $@
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
