@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from theobot import __version__, terminal, views
 from theobot.cli_bench import bench, mark
 from theobot.cli_data import data, scripture
+from theobot.cli_export import export
 from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.cli_serve import serve
 from theobot.config import (
@@ -75,6 +76,7 @@ app.command(bench)
 app.command(mark)
 app.command(scripture)
 app.command(serve)
+app.command(export)
 
 
 @app.command

@@ -48,7 +48,10 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    commands = ("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve")
+    commands = (
+        *("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "export"),
+        *("fetch", "serve"),
+    )
     for command in commands:
         assert f"│ {command} " in out
 
@@ -404,3 +407,52 @@ def test_bench_writes_beside_the_adapter_by_default(
 def test_fetch_of_a_model_that_is_here(tiny_base_folder, capsys):
     assert cli.main(["fetch", str(tiny_base_folder)]) == 0
     assert capsys.readouterr().out.strip() == str(tiny_base_folder)
+
+
+def test_export_writes_where_it_says(tiny, capsys, tmp_path):
+    out = tmp_path / "gguf"
+    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(out / "adapter.gguf")
+    assert (out / "adapter.gguf").is_file()
+    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 2
+    assert "nothing was overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "files"),
+    [
+        (["gguf", "--merged", "--outtype", "f16"], {"model.gguf", "export.json"}),
+        (["ollama"], {"Modelfile", "model.gguf", "export.json"}),
+    ],
+    ids=["gguf", "ollama"],
+)
+def test_exports_of_a_whole_model(tiny, capsys, tmp_path, typed, files):
+    out = tmp_path / "out"
+    assert cli.main(["export", *typed, *tiny, "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert {path.name for path in out.iterdir()} == files
+    assert Path(said.out.strip()).parent == out
+    assert ("ollama create theobot" in said.err) == (typed == ["ollama"])
+
+
+def test_export_merged_tells_needs_and_likeness(tiny, capsys, tmp_path):
+    assert cli.main(["export", "merged", *tiny, "-o", str(tmp_path / "merged")]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "merged")
+    assert "This writes about" in said.err
+    assert "of 8 answers are equal" in said.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["gguf", "--outtype", "q8_0"], "is for --merged"),
+        (["ollama", "--from", "two words"], "--from two words"),
+    ],
+)
+def test_exports_that_cannot_be_are_told_in_a_sentence(tiny, capsys, tmp_path, typed, sentence):
+    code = cli.main(["export", *typed, *tiny, "-o", str(tmp_path / "out")])
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from theobot.bench import saved
+from theobot.bench.adapter_card import tell_adapter_card
 from theobot.bench.answer_files import write_answer_files, write_side_by_side
 from theobot.bench.answers import (
     ANSWERS,
@@ -227,6 +228,7 @@ def rejudge(folder: Path) -> BenchResult:
     records = list(answered.records.values())
     health = measure_health(answered.questions, records)
     write_json(folder / HEALTH, [figures.to_json() for figures in health])
+    tell_adapter_card(folder, report)
     return BenchResult(
         folder,
         answered.questions,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.config import PromptFormat, TrainSettings
 from theobot.errors import AdapterError, RunError
-from theobot.run_folder import HOME_ADAPTER, RunFolder, newest_finished_run, read_json
+from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -65,11 +65,11 @@ class AdapterInfo(NamedTuple):
 
     def sha256(self) -> str:
         """Hash of the weights."""
-        return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
+        return file_sha256(self.path / WEIGHTS)
 
     def config_sha256(self) -> str:
         """Hash of adapter_config.json: the same weights with another scale are another adapter."""
-        return hashlib.sha256((self.path / CONFIG).read_bytes()).hexdigest()
+        return file_sha256(self.path / CONFIG)
 
     def identity(self) -> str:
         """One hash of both."""
