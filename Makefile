@@ -9,9 +9,10 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.set-up
 PEERS := .venv/benchmark
+LLAMA := .venv/interop-llama
 OPTIONS ?=
 
-.PHONY: help setup demo test check fix docs benchmark gpu-check wheel
+.PHONY: help setup demo test check fix docs benchmark interop interop-server interop-llama gpu-check wheel
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make docs    write docs/cli.md from the command line itself"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
 	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
+	@echo "make interop   the benchmark over transformers serve, the exports against llama.cpp (compiled first: an hour)"
 	@echo "make wheel   dist/theobot-*.whl"
 
 setup: $(STAMP)
@@ -38,7 +40,7 @@ demo: $(STAMP)
 	@echo "To type theobot commands yourself: source .venv/bin/activate"
 
 test: $(STAMP)
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -61,6 +63,25 @@ benchmark: $(PEERS)/.set-up
 $(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
 	$(BIN)/python -m pip install --no-deps --upgrade --target $(PEERS) \
 	    --requirement benchmarks/requirements.txt
+	touch $@
+
+# With other programs, each in an environment of its own.
+interop: interop-server interop-llama
+
+interop-server: $(STAMP)
+	$(BIN)/python -m pip install --no-deps --upgrade --target .venv/interop-server \
+	    --requirement benchmarks/interop-requirements.txt
+	$(BIN)/python benchmarks/interop.py --packages .venv/interop-server $(OPTIONS)
+
+interop-llama: $(STAMP) $(LLAMA)/.set-up
+	rm -rf build/interop
+	$(BIN)/python tests/interop/prepare.py --output build/interop
+	$(LLAMA)/bin/python tests/interop/check.py build/interop
+
+$(LLAMA)/.set-up: tests/interop/requirements.txt
+	test -x $(LLAMA)/bin/python || $(PYTHON) -m venv $(LLAMA)
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(LLAMA)/bin/python -m pip install \
+	    --requirement tests/interop/requirements.txt
 	touch $@
 
 # Offline, or without make: python benchmarks/gpu_check.py --output FOLDER

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Speed is for benchmarks/; here other work may hold a test up.
+settings.register_profile("theobot", deadline=None)
+settings.load_profile("theobot")
 
 # Before torch or transformers are imported by any test.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,6 +20,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+FAKES = runpy.run_path(str(Path(__file__).parent / "fake_server.py"))
 
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
@@ -129,3 +137,17 @@ def rows_file(tmp_path: Path) -> Path:
             }
             out.write(json.dumps(row) + "\n")
     return file
+
+
+@pytest.fixture
+def serve():
+    """Starts a loopback server that behaves as told; see fake_server.py."""
+    servers = []
+
+    def start(behave):
+        servers.append(FAKES["FakeServer"](behave))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

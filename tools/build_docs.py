@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,11 +12,33 @@ from theobot.cli import app
 from theobot.curriculum.shares import RELIGION_SHARES, THEMES, TYPE_SHARES, count_religions
 from theobot.data.dataset import shipped_dev_data, shipped_training_data
 from theobot.data.examples import Example, read_examples
+from theobot.doctor.finding import Check
+from theobot.doctor.findings import ALL_CHECKS
 
 DOCS = Path(__file__).parents[1] / "docs"
 CLI_PAGE, DATA_PAGE = DOCS / "cli.md", DOCS / "data.md"
+TROUBLE_PAGE = DOCS / "troubleshooting.md"
 
 HEAD = "<!-- Written by `make docs` from src/theobot/cli.py and config.py; do not edit. -->\n\n"
+TROUBLE_HEAD = """<!-- Written by `make docs` from src/theobot/doctor/; do not edit. -->
+
+# When something fails
+
+```console
+theobot doctor                      # looks at this machine, says what to mend and what to type
+theobot doctor --run runs/first     # why that run ended
+theobot doctor --online             # also asks the Hugging Face Hub one question
+theobot doctor --json               # facts and findings for whoever helps you
+```
+
+It changes nothing and needs no administrator. Exit code 1 means that there is something to mend.
+The JSON holds no names, tokens or passwords, and paths begin at `~`. torch is tried in a process of
+its own, which may crash or hang. When a command fails for one of the reasons below, it says so.
+
+Each reason has a name, in brackets in what the doctor prints. Below, in the order in which they are
+looked for:
+
+"""
 BEGIN, END = "<!-- tools/build_docs.py: begin -->\n", "<!-- tools/build_docs.py: end -->\n"
 
 
@@ -32,6 +55,25 @@ def data_page() -> str:
     before, _, rest = DATA_PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + composition() + END + after
+
+
+def troubleshooting_page() -> str:
+    """The whole page of what the doctor can find, from its own words."""
+    index = [f"- [{check.title}](#{check.id})" for check in ALL_CHECKS]
+    return TROUBLE_HEAD + "\n".join(index) + "\n" + "".join(map(_check, ALL_CHECKS))
+
+
+def _check(check: Check) -> str:
+    parts = [
+        f"\n## {check.id}\n\n**{check.title}** ({check.platform})\n",
+        f"*Sign.* {check.sign}\n",
+        f"*Why.* {check.why}\n",
+        "*Fix.*\n",
+    ]
+    for typed, steps in groupby(check.fix, key=lambda step: step.startswith("$ ")):
+        lines = "\n".join(step.removeprefix("$ ") for step in steps)
+        parts.append(f"```console\n{lines}\n```\n" if typed else f"{lines}\n")
+    return "\n".join(parts)
 
 
 def composition() -> str:
@@ -83,3 +125,4 @@ def _of_type(group: tuple[str, ...]) -> Callable[[Example], bool]:
 if __name__ == "__main__":
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
     DATA_PAGE.write_text(data_page(), encoding="utf-8")
+    TROUBLE_PAGE.write_text(troubleshooting_page(), encoding="utf-8")

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from theobot import __version__, terminal, views
 from theobot.cli_bench import bench, mark
 from theobot.cli_data import data, scripture
+from theobot.cli_export import export
 from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.cli_serve import serve
 from theobot.config import (
@@ -34,9 +35,16 @@ from theobot.config import (
     find_recipe,
     load_settings,
 )
-from theobot.errors import BUG, INTERRUPTED, PROBLEMS, SettingsError, TheobotError
-from theobot.model import before_torch
-from theobot.training import ranks
+from theobot.errors import (
+    BUG,
+    INTERRUPTED,
+    PROBLEMS,
+    ModelError,
+    RunError,
+    SettingsError,
+    TheobotError,
+)
+from theobot.model import before_torch, ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator
@@ -68,6 +76,7 @@ app.command(bench)
 app.command(mark)
 app.command(scripture)
 app.command(serve)
+app.command(export)
 
 
 @app.command
@@ -86,6 +95,40 @@ def demo(
 
     run_demo(output, full=full)
     return 0
+
+
+@app.command
+def doctor(
+    *,
+    run: Path | None = None,
+    model: str | None = None,
+    online: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Look for what is wrong with this machine, and say how to mend it; changes nothing.
+
+    Exit code 1 if there is something to mend. Nothing that names a person or holds a secret is
+    shown, so that the JSON can be passed on.
+
+    Args:
+        run: A run folder whose last failure is explained; without it that of the newest run.
+        model: Base model that is to fit: a Hub id, a local folder, or "nano".
+        online: Ask the Hugging Face Hub one question, to see whether it can be reached.
+        json: Write facts and findings as JSON.
+    """
+    from theobot.doctor.collect import collect
+    from theobot.doctor.finding import Severity
+    from theobot.doctor.findings import diagnose
+    from theobot.doctor.machine import this_machine
+
+    facts = collect(this_machine(run, model, online=online))
+    findings = diagnose(facts)
+    if json:
+        told = [finding._asdict() for finding in findings]
+        terminal.write_json({"facts": facts.model_dump(mode="json"), "findings": told})
+    else:
+        views.show_doctor(facts, findings)
+    return PROBLEMS if any(one.severity is Severity.ERROR for one in findings) else 0
 
 
 @app.command
@@ -262,6 +305,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except TheobotError as error:
         ranks.leave_word_to_first()
         terminal.error(error.problems)
+        if isinstance(error, ModelError | RunError | SettingsError):
+            terminal.error(_doctors_words(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
         terminal.note("Interrupted. What was saved before is still there.")
@@ -270,10 +315,22 @@ def main(tokens: Sequence[str] | None = None) -> int:
         # Whoever read stdout has closed it (`| head`); nobody is left to tell anything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
+    except Exception as error:
+        of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
+        words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
+        if words:
+            terminal.error([f"{type(error).__name__}: {error}", *words])
+            return TheobotError.exit_code
         traceback.print_exc()
         terminal.error(["This is a bug in Theobot. Please report it with the lines above."])
         return BUG
+
+
+def _doctors_words(text: str) -> list[str]:
+    """What `theobot doctor` knows about an error, by its text alone."""
+    from theobot.doctor.findings import explain
+
+    return explain(text)
 
 
 def _quiet_libraries() -> None:

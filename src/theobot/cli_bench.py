@@ -1,24 +1,39 @@
 """The commands that judge: `theobot bench ...` and `theobot mark ...`.
 
 Exit codes of `bench`: 0 the plan is met, 3 it is not, 4 one cannot tell, 5 the run is invalid (a
-leak, an adapter without effect, too many missing answers).
+leak, an adapter without effect, too many missing answers). Those of `bench regress` are alike.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from theobot import terminal, views
-from theobot.cli_models import Flag, Selectors, load_generator
+from theobot.cli_models import (
+    Flag,
+    Selectors,
+    ServerSelectors,
+    connect_generator,
+    load_generator,
+)
 from theobot.errors import PROBLEMS, SettingsError
+from theobot.model import ranks
+
+if TYPE_CHECKING:
+    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.remote import RemoteGenerator
 
 bench = App(
     name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
 )
 mark = App(name="mark", help="Blind marking of a benchmark's answers by people.")
+
+_PATIENCE = 60.0
+"""Seconds for which a judge's server may be away: what it said is kept, and the call goes on."""
 
 Output = Annotated[Path | None, Parameter(name=["-o", "--output"])]
 
@@ -27,43 +42,104 @@ Output = Annotated[Path | None, Parameter(name=["-o", "--output"])]
 def compare(
     *,
     selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    against: Path | None = None,
+    scripture: Flag = False,
     questions: Path | None = None,
     same_prompt: Flag = False,
     limit: int | None = None,
+    servers: Annotated[ServerSelectors, Parameter(name="*")] = ServerSelectors(),
     output: Output = None,
 ) -> int:
     """Answer the question sets with base and Theobot, judge the answers, and write the report.
 
-    Typed again after an interruption it goes on where it stopped. Exit code 0: better in its
-    domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the run would mean nothing.
+    Typed again after an interruption it goes on where it stopped. Started by `accelerate launch
+    -m theobot bench ...`, each process answers a share of the questions on its own GPU.
+
+    Exit code 0: better in its domain and not worse elsewhere; 3: not so; 4: cannot tell; 5: the
+    run would mean nothing.
 
     Args:
+        against: Another adapter folder (or run) of the same base, to compare with instead of with
+            the base alone.
+        scripture: Compare Theobot with itself, given the words of the Bible verses that a question
+            names, on those questions alone; in `bench-scripture`.
         questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
             out_of_domain_questions.txt; without it the shipped ones.
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
         limit: Most questions per set.
-        output: Folder for answers and files; without it `bench` beside the adapter.
+        output: Folder for answers and files; without it `bench` beside the adapter, or
+            `bench-against-<hash>`, or `bench-server` with --server.
     """
     from theobot.bench.benchmark import run_bench
+    from theobot.generation.grounded import GroundedGenerator
 
-    if limit is not None and limit < 1:
-        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
-    generator = load_generator(selectors)
-    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
-    run = generator.adapter.path.parent
-    with terminal.Progress("Answering") as progress:
+    _refuse_impossible(selectors, servers, limit, output, against)
+    if scripture and against is not None:
+        raise SettingsError("--scripture and --against were both given; type one of them.")
+    generator: LocalGenerator | RemoteGenerator
+    together: AbstractContextManager[None] = nullcontext()
+    other = None
+    if servers.server is None:
+        generator = load_generator(selectors, against=against)
+        other = generator.against
+        name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
+        together = ranks.joined(generator.network.device)
+    else:
+        generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
+        name = "bench-server"
+    name = "bench-scripture" if scripture else name
+    run = None if generator.adapter is None else generator.adapter.path.parent
+    folder = output or (run and run / name)
+    assert folder is not None, "without an adapter the base alone or a server is asked"
+    with together, terminal.Progress("Answering") as progress:
         result = run_bench(
-            generator,
-            output or run / "bench",
+            GroundedGenerator(generator) if scripture else generator,
+            folder,
             questions=questions,
             limit=limit,
             same_prompt=same_prompt,
             run=run,
+            against_run=None if other is None else other.path.parent,
             on_progress=lambda at: progress.show(at.done, at.total),
             on_note=terminal.note,
         )
+    if result is None:
+        return 0
     views.show_bench(result)
+    if ranks.world_size() > 1:
+        # A launcher takes any other code for a crash of the whole job.
+        terminal.note(f"The verdict as an exit code: theobot bench report {result.folder}")
+        return 0
     return result.report.decision.exit_code
+
+
+def _refuse_impossible(
+    selectors: Selectors,
+    servers: ServerSelectors,
+    limit: int | None,
+    output: Path | None,
+    against: Path | None,
+) -> None:
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit {limit}: 1 or more was expected.")
+    concurrency = servers.server_concurrency
+    if concurrency is not None and concurrency < 1:
+        raise SettingsError(f"--server-concurrency {concurrency}: 1 or more was expected.")
+    if servers.server is None:
+        if servers != ServerSelectors():
+            raise SettingsError("--server-models and --server-concurrency go with --server alone.")
+    elif against is not None:
+        raise SettingsError(
+            "--against with --server: a server's models go by their names. Type "
+            "--server-models OTHER,THEOBOT."
+        )
+    elif ranks.world_size() > 1:
+        raise SettingsError("--server was asked of several processes; start one without launcher.")
+    elif output is None and selectors.run is None and selectors.adapter is None:
+        raise SettingsError(
+            "--server without --run or --adapter: there is no run whose folder could hold the "
+            "answers. Type -o DIR."
+        )
 
 
 @bench.command
@@ -110,6 +186,51 @@ def report(folder: Path, /) -> int:
 
 
 @bench.command
+def judge(
+    folder: Path,
+    /,
+    *,
+    server: str,
+    judge_model: str,
+    allow_same_family: Flag = False,
+    limit: int | None = None,
+    concurrency: int = 4,
+) -> int:
+    """Ask a language model what it makes of saved answers; the verdict does not change.
+
+    Its marks and preferences stand in the report in a place of their own, with how far people
+    agree. Typed again after an interruption it goes on where it stopped.
+
+    Args:
+        folder: Folder of a benchmark, such as runs/first/bench.
+        server: Address of an OpenAI-compatible server; its token, if any, in THEOBOT_SERVER_TOKEN.
+        judge_model: Name of the judge there; not of the Qwen family.
+        allow_same_family: Take a judge of the Qwen family nevertheless; the report says so.
+        limit: Most questions per set.
+        concurrency: Requests at once.
+    """
+    from theobot.bench.judging import judge_answers
+    from theobot.generation.api import ApiClient
+
+    for name, value in (("--limit", limit), ("--concurrency", concurrency)):
+        if value is not None and value < 1:
+            raise SettingsError(f"{name} {value}: 1 or more was expected.")
+    client = ApiClient(server, patience=_PATIENCE, on_wait=terminal.note)
+    with terminal.Progress("Judging") as progress:
+        result = judge_answers(
+            folder,
+            client,
+            judge_model,
+            allow_same_family=allow_same_family,
+            limit=limit,
+            concurrency=concurrency,
+            on_progress=lambda at: progress.show(at.done, at.total),
+        )
+    views.show_judge(result)
+    return 0
+
+
+@bench.command
 def leaks(train: str, /, *questions: Path, json: Flag = False) -> int:
     """Look for benchmark questions that training rows give away. 0 none, 1 some.
 
@@ -129,6 +250,57 @@ def leaks(train: str, /, *questions: Path, json: Flag = False) -> int:
     else:
         views.show_leaks(found)
     return PROBLEMS if any(leak.level.is_leak for leak in found) else 0
+
+
+@bench.command
+def regress(
+    *,
+    tasks: str,
+    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    include_path: Path | None = None,
+    same_prompt: Flag = False,
+    limit: int | None = None,
+    batch_size: int = 4,
+    output: Output = None,
+) -> int:
+    """Ask base and Theobot public tasks of lm-eval, and say whether the fine-tune did damage.
+
+    Needs `pip install "theobot[regress]"`. Exit code 0: no task is worse by 5 points of 100 or
+    more; 3: some task is worse; 4: cannot tell; 5: the adapter has no effect.
+
+    Args:
+        tasks: Names of lm-eval's tasks or groups, with commas between them, such as
+            mmlu_world_religions,mmlu_philosophy,mmlu_moral_disputes.
+        include_path: Folder with task files (YAML) of your own.
+        same_prompt: Give both the bare text of the task, as published figures mostly do, instead
+            of each its own prompt format.
+        limit: Most documents per task.
+        batch_size: Rows at once; fewer need less memory.
+        output: Folder for regress.json and the scores; without it `regress` beside the adapter.
+    """
+    from theobot.bench.regress import load_harness, run_regress
+
+    names = [name for part in tasks.split(",") if (name := part.strip())]
+    for flag, value in (("--limit", limit), ("--batch-size", batch_size), ("--tasks", len(names))):
+        if value is not None and value < 1:
+            raise SettingsError(f"{flag} {value}: 1 or more was expected.")
+    if ranks.world_size() > 1:
+        raise SettingsError("`bench regress` computes in one process. Start it without a launcher.")
+    loaded = load_harness().load_tasks(names, include_path)
+    generator = load_generator(selectors)
+    assert generator.adapter is not None, "select gives an adapter unless the base alone is asked"
+    result = run_regress(
+        generator,
+        loaded,
+        output or generator.adapter.path.parent / "regress",
+        same_prompt=same_prompt,
+        limit=limit,
+        batch_size=batch_size,
+        show_bars=terminal.notes_are_seen(),
+        on_note=terminal.note,
+    )
+    views.show_regress(result)
+    return result.decision.exit_code
 
 
 @mark.command

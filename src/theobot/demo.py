@@ -155,6 +155,7 @@ def _benchmark(generator: LocalGenerator, run: RunFolder, limit: int | None) -> 
             on_progress=lambda at: progress.show(at.done, at.total),
             on_note=terminal.note,
         )
+    assert result is not None, "the demo is one process"
     views.show_bench(result)
     in_domain = [question for question in result.questions if question.set == "in_domain"]
     views.show_likelihood(compare_likelihood(generator, in_domain))

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from theobot.bench.leaks import Leak
     from theobot.bench.likelihood import LikelihoodComparison
     from theobot.bench.mark_results import MarkingResult
+    from theobot.bench.regress import RegressResult
     from theobot.bench.statistics import Interval
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome
     from theobot.data.repair import Repair
     from theobot.data.split import Split
+    from theobot.doctor.facts import Facts
+    from theobot.doctor.finding import Finding
     from theobot.run_folder import RunSummary
     from theobot.scripture.grounding import Grounded
     from theobot.training.forecast import Forecast
@@ -32,6 +35,52 @@ def show_forecast(summary: Mapping[str, object], forecast: Forecast) -> None:
         line(f"expected_time: about {duration(forecast.seconds)}")
     for text in forecast.notes:
         note(text)
+
+
+_SEVERITIES = {"error": "To mend", "warning": "To keep in mind", "info": "Good to know"}
+
+
+def show_doctor(seen: Facts, findings: Sequence[Finding]) -> None:
+    """What `doctor` saw in short, then what it found, the gravest first, each with its fix."""
+    facts(_machine(seen))
+    for severity, title in _SEVERITIES.items():
+        some = [finding for finding in findings if finding.severity == severity]
+        if some:
+            line()
+            heading(f"{title}: {len(some)}")
+        for finding in some:
+            _show_finding(finding)
+    if not any(finding.severity == "error" for finding in findings):
+        line()
+        line("Nothing to mend.")
+    for section, reason in seen.unknown.items():
+        note(f"Not seen: {section.replace('_', ' ')} ({reason}).")
+
+
+def _machine(seen: Facts) -> dict[str, object]:
+    """A few lines about the machine, for whoever is asked for help."""
+    system, torch = seen.system, seen.torch
+    gpus = [
+        f"{device.name} ({device.arch}), {device.free / 2**30:.1f} GiB of "
+        f"{device.memory / 2**30:.1f} GiB free"
+        for device in (torch.devices if torch else ())
+    ]
+    return {
+        "system": f"{system.distribution or system.name}, {system.release}, {system.machine}",
+        "python": system.python,
+        "torch": torch.version if torch else "not installed",
+        "gpu": gpus or ("Apple" if torch and torch.mps else "none that torch can use"),
+        "base model": seen.model,
+    }
+
+
+def _show_finding(finding: Finding) -> None:
+    line()
+    heading(f"{finding.title} [{finding.id}]")
+    line(f"  {finding.seen}")
+    line(f"  Why: {finding.why}")
+    for step in finding.fix:
+        line(f"    {step[2:]}" if step.startswith("$ ") else f"  {step}")
 
 
 def show_grounded(asked: Grounded) -> None:
@@ -142,7 +191,7 @@ def show_bench(result: BenchResult) -> None:
             figures.set.replace("_", "-"),
             figures.arm,
             str(figures.answers),
-            f"{figures.stopped:.0%}",
+            "-" if figures.stopped is None else f"{figures.stopped:.0%}",
             f"{figures.repeats:.0%}",
             f"{figures.median_words:g}",
             "-" if figures.overlap is None else f"{figures.overlap:.2f}",
@@ -161,7 +210,10 @@ def show_bench(result: BenchResult) -> None:
 def show_report(result: BenchResult) -> None:
     """The verdict of each set in points of 100 marks, what to doubt, then the files to open."""
     report = result.report
-    columns = ("set", "questions", "base", "Theobot", "difference (95 %)", "better/equal/worse", "")
+    columns = (
+        *("set", "questions", *report.arms),
+        *("difference (95 %)", "better/equal/worse", ""),
+    )
     table(
         columns,
         [
@@ -188,6 +240,45 @@ def show_report(result: BenchResult) -> None:
             note(f"{light.name}: {light.sentence}")
     for path in (*result.reports, result.side_by_side, *result.files):
         line(str(path))
+
+
+def show_judge(result: BenchResult) -> None:
+    """What a language model said of the answers, what to doubt, then where to read it."""
+    judge = result.report.judge
+    assert judge is not None, "there is one once it was asked"
+    line(judge["sentence"])
+    for text in judge["notes"]:
+        note(text)
+    for path in result.reports:
+        line(str(path))
+
+
+def show_regress(result: RegressResult) -> None:
+    """The tasks as a Markdown table, in points of 100 documents; the decision; the file."""
+    from theobot.bench import report_words as words
+    from theobot.bench.report_markdown import markdown_table
+
+    heads = ("task", "metric", "documents", "base", "Theobot", "points", "95 % interval",
+             "both right / only base / only Theobot / neither", "p (Holm)", "verdict")  # fmt: skip
+    rows = [
+        (one.name, one.metric, one.n, words.points(one.base, signed=False),
+         words.points(one.theobot, signed=False), words.points(one.difference.mean),
+         words.interval_words(one.difference), " / ".join(map(str, counts or [words.UNKNOWN])),
+         words.p_words(p), words.verdict_words(one))
+        for one, p, _, counts, _ in result.results
+    ]  # fmt: skip
+    line(markdown_table(heads, rows))
+    line(result.decision.words)
+    for found in result.results:
+        if found.dropped:
+            note(
+                f"{found.comparison.name}: {found.dropped} documents lack a score and are left out."
+            )
+        if not found.comparison.exploratory and (more := words.open_words(found.comparison)):
+            note(f"{found.comparison.name}: {more}")
+    if result.unjudged:
+        note(f"Without a score for each document, not compared: {', '.join(result.unjudged)}.")
+    line(str(result.file))
 
 
 def show_leaks(leaks: Sequence[Leak]) -> None:

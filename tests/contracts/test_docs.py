@@ -21,7 +21,7 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["cli", "data"])
+@pytest.mark.parametrize("page", ["cli", "data", "troubleshooting"])
 def test_pages_written_by_the_program_are_up_to_date(page):
     built = runpy.run_path(str(ROOT / "tools" / "build_docs.py"))[f"{page}_page"]()
     assert read(f"docs/{page}.md") == built, "type: make docs"

@@ -45,10 +45,16 @@ def test_the_command_line_answers_without_heavy_packages(typed):
         "theobot.bench.health",
         "theobot.bench.report",
         "theobot.bench.marking",
+        "theobot.doctor.collect",
+        "theobot.doctor.findings",
     ],
 )
 def test_modules_that_only_read_files_load_nothing_heavy(module):
     assert loaded_by(f"import {module}") == set()
+
+
+def test_judging_saved_answers_needs_no_torch():
+    assert loaded_by("import theobot.bench.judging") <= {"pythonbible"}
 
 
 def test_python_m_theobot_is_theobot():

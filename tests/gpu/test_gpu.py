@@ -9,6 +9,8 @@ from theobot.config import TokenSettings
 from theobot.data.batches import flatten
 from theobot.data.examples import read_examples
 from theobot.data.tokens import tokenize_rows
+from theobot.doctor.machine import Machine
+from theobot.doctor.torch_child import look_at_torch
 from theobot.model.device import choose_compute
 from theobot.training.attention import SEGMENTED, lay_out
 from theobot.training.head import install_flat_forward
@@ -55,3 +57,12 @@ def test_the_gpu_is_chosen_and_named():
     compute = choose_compute()
     assert compute.device.type == "cuda"
     assert torch.cuda.get_device_name() in compute.sentence()
+
+
+def test_the_doctor_finds_the_gpu_sound():
+    found = look_at_torch(Machine())
+    assert found.ended is None
+    assert found.available
+    assert found.devices[0].name == torch.cuda.get_device_name()
+    assert found.bf16.verdict == "works"
+    assert "works" in {trial.verdict for trial in found.attention}

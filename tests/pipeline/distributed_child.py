@@ -26,9 +26,9 @@ from theobot.config import LoraSettings, TokenSettings, TrainSettings, load_sett
 from theobot.data.batches import flatten
 from theobot.data.examples import read_examples
 from theobot.data.tokens import TokenRow, tokenize_rows
+from theobot.model import ranks
 from theobot.model.base import load_tokenizer
 from theobot.run_folder import RunFolder
-from theobot.training import ranks
 from theobot.training.attention import SEGMENTED
 from theobot.training.checkpoints import gather_adapter, whole
 from theobot.training.fused import fuse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from theobot.config import TrainSettings, load_settings
-from theobot.errors import DataError, RunError, SettingsError
+from theobot.errors import DataError, ModelError, RunError, SettingsError
 from theobot.model.adapter import load_adapter, read_adapter_info
 from theobot.run_folder import RunFolder, read_json
 from theobot.training.metrics import read_metrics
@@ -231,6 +232,17 @@ def test_an_unknown_target_module_is_told_in_a_sentence(tiny_base_folder, rows_f
     with pytest.raises(SettingsError, match=r"lora\.target_modules.*nope"):
         run(values)
     assert RunFolder(tmp_path / "run").read_state()["status"] == "failed"
+
+
+def test_a_base_that_cannot_be_loaded_is_written_down(tiny_base_folder, rows_file, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_base_folder, base)
+    (base / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        run(flags(base, rows_file, tmp_path / "run"))
+    folder = RunFolder(tmp_path / "run")
+    assert folder.read_state()["failure"]["error"] == "ModelError"
+    folder.refuse_if_taken()  # no run began: the same folder can be used again
 
 
 def test_several_processes_without_a_launcher_are_refused(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from theobot import __version__, cli
+from theobot.errors import ModelError, RunError
 from theobot.run_folder import RunFolder, write_json
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"
@@ -47,7 +48,11 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("demo", "runs", "data", "train", "ask", "chat", "bench", "fetch", "serve"):
+    commands = (
+        *("demo", "doctor", "runs", "data", "train", "ask", "chat", "bench", "export"),
+        *("fetch", "serve"),
+    )
+    for command in commands:
         assert f"│ {command} " in out
 
 
@@ -77,6 +82,15 @@ def test_the_arguments_of_the_process_are_the_default(monkeypatch, capsys):
         (["ask", "Why?", "--adapter", "a", "--run", "b"], "type one of them"),
         (["chat", "--adapter", "none"], "no adapter here"),
         (["bench", "--limit", "0"], "1 or more was expected"),
+        (["bench", "--server", "x"], "--server without --run or --adapter"),
+        (["bench", "--server", "x", "-o", "y", "--device", "cpu"], "Leave --device out"),
+        (["bench", "--server", "x", "-o", "y", "--model", "m"], "Leave --model out"),
+        (["bench", "--server", "ftp://x", "-o", "y"], '--server "ftp://x": no address'),
+        (["bench", "--server", "x", "--adapter", "none"], "no adapter here"),
+        (["bench", "--server", "x", "-o", "y", "--server-models", "a"], "two names with a comma"),
+        (["bench", "--server", "x", "-o", "y", "--server-models", "a,a"], 'both names are "a"'),
+        (["bench", "--server", "x", "--server-concurrency", "0"], "1 or more was expected"),
+        (["bench", "--server-models", "a,b"], "go with --server alone"),
         (["data", "check"], "no file given"),
         (["data", "check", "none.jsonl"], "none.jsonl: no such file"),
         (["data", "show", "none.jsonl"], "none.jsonl: no such file"),
@@ -103,6 +117,40 @@ def test_a_bug_is_exit_70_with_its_traceback(monkeypatch, capsys):
     assert "This is a bug" in err
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("HIP error: Module not initialized"), "cannot start the graphics card"),
+        (RuntimeError("HIP out of memory. Tried to allocate 2 GiB"), "--max-new-tokens"),
+        (OSError(28, "No space left on device"), "A disk is too full"),
+        (RunError("runs/x: cannot be written: No space left on device."), "A disk is too full"),
+        (ModelError("Out of memory with a single row"), "--load-in-4bit"),
+    ],
+)
+def test_a_fault_of_the_machine_is_exit_2_with_its_fix(monkeypatch, capsys, error, words):
+    def broken(root: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("theobot.run_folder.list_runs", broken)
+    assert cli.main(["runs"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert str(error) in told[0]
+    assert told[1].startswith("theobot doctor says: ")
+    assert words in told[1]
+
+
+def test_a_persons_row_that_mentions_memory_is_not_the_machines_fault(tmp_path, capsys):
+    rows = tmp_path / "out of memory.jsonl"
+    assert cli.main(["data", "show", str(rows)]) == 2
+    assert "theobot doctor says" not in capsys.readouterr().err
+
+
+def test_doctor_refuses_what_is_no_run(tmp_path, capsys):
+    assert cli.main(["doctor", "--run", str(tmp_path)]) == 2
+    assert "is no run folder" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_exit_130(monkeypatch, capsys):
     def stop(root: Path) -> None:
         raise KeyboardInterrupt
@@ -123,7 +171,7 @@ def test_a_closed_pipe_is_no_error(monkeypatch, tmp_path, capfd):
 
 
 def test_a_reader_that_stops_early_is_no_error(rows_file):
-    typed = [sys.executable, "-m", "theobot", "data", "check", *[str(rows_file)] * 40]
+    typed = [sys.executable, "-m", "theobot", "data", "check", str(rows_file)]
     with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -359,3 +407,52 @@ def test_bench_writes_beside_the_adapter_by_default(
 def test_fetch_of_a_model_that_is_here(tiny_base_folder, capsys):
     assert cli.main(["fetch", str(tiny_base_folder)]) == 0
     assert capsys.readouterr().out.strip() == str(tiny_base_folder)
+
+
+def test_export_writes_where_it_says(tiny, capsys, tmp_path):
+    out = tmp_path / "gguf"
+    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(out / "adapter.gguf")
+    assert (out / "adapter.gguf").is_file()
+    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 2
+    assert "nothing was overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "files"),
+    [
+        (["gguf", "--merged", "--outtype", "f16"], {"model.gguf", "export.json"}),
+        (["ollama"], {"Modelfile", "model.gguf", "export.json"}),
+    ],
+    ids=["gguf", "ollama"],
+)
+def test_exports_of_a_whole_model(tiny, capsys, tmp_path, typed, files):
+    out = tmp_path / "out"
+    assert cli.main(["export", *typed, *tiny, "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert {path.name for path in out.iterdir()} == files
+    assert Path(said.out.strip()).parent == out
+    assert ("ollama create theobot" in said.err) == (typed == ["ollama"])
+
+
+def test_export_merged_tells_needs_and_likeness(tiny, capsys, tmp_path):
+    assert cli.main(["export", "merged", *tiny, "-o", str(tmp_path / "merged")]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "merged")
+    assert "This writes about" in said.err
+    assert "of 8 answers are equal" in said.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["gguf", "--outtype", "q8_0"], "is for --merged"),
+        (["ollama", "--from", "two words"], "--from two words"),
+    ],
+)
+def test_exports_that_cannot_be_are_told_in_a_sentence(tiny, capsys, tmp_path, typed, sentence):
+    code = cli.main(["export", *typed, *tiny, "-o", str(tmp_path / "out")])
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

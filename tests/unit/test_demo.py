@@ -8,6 +8,7 @@ import pytest
 
 from theobot import demo
 from theobot.errors import RunError
+from theobot.model.card import figures_of
 from theobot.run_folder import RunFolder
 
 
@@ -44,6 +45,7 @@ def test_every_stage_runs_and_the_files_are_named(tmp_path, tiny_flags, capsys, 
     for file in (run.loss_svg, run.bench / "side_by_side.md", run.bench / "base_in_domain.txt"):
         assert file.is_file()
         assert file.name in out
+    assert figures_of((run.adapter / "README.md").read_text()), "the benchmark tells the card"
 
 
 def demo_run(path: Path) -> RunFolder:

@@ -8,6 +8,7 @@ from theobot.errors import RunError
 from theobot.run_folder import (
     RunFolder,
     explain_write_errors,
+    file_sha256,
     list_runs,
     new_run_folder,
     newest_finished_run,
@@ -157,3 +158,9 @@ def test_write_errors_become_a_sentence(tmp_path):
     with pytest.raises(RunError, match="No space left"), explain_write_errors(tmp_path):
         raise OSError(28, "No space left on device")
     assert "odd" in write_problem(tmp_path, OSError("odd"))
+
+
+def test_a_files_hash_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(tmp_path / "abc") == known

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from theobot import views
+from theobot.bench.comparison import Decision, compare
+from theobot.bench.regress import RegressResult, TaskResult
 from theobot.data.check import Checked
 from theobot.data.findings import error, warning
 from theobot.run_folder import RunFolder, RunSummary
@@ -63,3 +67,29 @@ def test_an_early_stop_is_told_with_its_reason(capsys):
     out, err = capsys.readouterr()
     assert out == "runs/x/adapter\n"
     assert "Stopped early, at step 6 of 30: the dev loss had no new lowest value." in err
+
+
+def test_a_regression_check_is_a_markdown_table_with_its_decision(capsys):
+    def compared(name, base, theobot, **more):
+        ids = [str(place) for place in range(len(base))]
+        return compare(name, "acc", base, theobot, ids, margin=0.05, seed=1, **more)
+
+    results = [
+        TaskResult(compared("my_task", [1, 1, 0, 0], [1, 0, 1, 0]), 0.5, "none", (1, 1, 1, 1), 2),
+        TaskResult(
+            compared("my_task", [0.5] * 9, [0.2] * 9, exploratory=True), None, "none", None, 0
+        ),
+    ]
+    decision = Decision(4, "Cannot tell on my_task.", None)
+    views.show_regress(RegressResult(results, ["my_task: f1"], decision, Path("x/regress.json")))
+    out, err = capsys.readouterr()
+    head, rule, first, second, words, file = out.splitlines()
+    assert [cell.strip() for cell in head.split("|")][1:4] == ["task", "metric", "documents"]
+    assert set(rule) == {"|", "-", " "}
+    cells = [cell.strip() for cell in first.split("|")]
+    assert cells[1:7] == ["my\\_task", "acc", "4", "50.0", "50.0", "0.0"]
+    assert cells[8:11] == ["1 / 1 / 1 / 1", "0.5", "Cannot tell"]
+    assert [cell.strip() for cell in second.split("|")][8:10] == ["–", "–"]
+    assert (words, file) == ("Cannot tell on my_task.", "x/regress.json")
+    assert "2 documents lack a score" in err
+    assert "not compared: my_task: f1" in err

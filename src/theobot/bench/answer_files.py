@@ -6,12 +6,12 @@ Nothing here needs torch or a model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.generation.generator import Arm
+from theobot.generation.generator import SCRIPTURE, Arm
 from theobot.run_folder import write_text
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")
@@ -24,7 +24,15 @@ _TITLES = {
     "out_of_domain": "Out-of-domain questions",
     "trap": "Trap questions",
 }
-_NAMES: dict[Arm, str] = {"base": "Base", "theobot": "Theobot"}
+
+
+def arm_names(records: Iterable[AnswerRecord]) -> dict[Arm, str]:
+    """What the arms are called: that of the base may be another adapter, or Theobot itself."""
+    first = next(iter(records), None)
+    if first is not None and SCRIPTURE in first.decoding:
+        return {"base": "Without verses", "theobot": "With verses"}
+    other = first is not None and first.against_sha256
+    return {"base": "Other adapter" if other else "Base", "theobot": "Theobot"}
 
 
 def write_answer_files(
@@ -41,11 +49,14 @@ def write_answer_files(
         The six paths, base before theobot within each set, and two more if there are traps.
     """
     by_key = {(record.id, record.arm): record for record in records}
+    names = {
+        arm: name.lower().replace(" ", "_") for arm, name in arm_names(by_key.values()).items()
+    }
     paths = []
     for name in _sets(questions):
         for arm in ARMS:
             found = [by_key.get((q.id, arm)) for q in questions if q.set == name]
-            path = folder / f"{arm}_{name}.txt"
+            path = folder / f"{names[arm]}_{name}.txt"
             write_text(path, "".join(_entry(record) for record in found if record is not None))
             paths.append(path)
     return paths
@@ -57,13 +68,14 @@ def write_side_by_side(
     """Write one Markdown page: per set and question both answers and the reference, if known."""
     records = list(records)
     by_key = {(record.id, record.arm): record for record in records}
-    parts = ["# Base and Theobot side by side\n", _conditions(records)]
+    names = arm_names(records)
+    parts = [f"# {names['base']} and Theobot side by side\n", _conditions(records, names)]
     for name in _sets(questions):
         of_set = [question for question in questions if question.set == name]
         if of_set:
             parts.append(f"## {_TITLES[name]}\n")
         for question in of_set:
-            parts.append(_section(question, by_key))
+            parts.append(_section(question, by_key, names))
     path = folder / SIDE_BY_SIDE
     write_text(path, "\n".join(parts))
     return path
@@ -91,15 +103,19 @@ def _entry(record: AnswerRecord) -> str:
     return f"[{record.id}]\nQuestion: {record.question}\nAnswer: {answer}\n{_RULE}\n"
 
 
-def _conditions(records: Sequence[AnswerRecord]) -> str:
+def _conditions(records: Sequence[AnswerRecord], names: Mapping[Arm, str]) -> str:
     if not records:
         return "No answers yet.\n"
     formats = {record.arm: record.prompt_format for record in records}
-    asked = ", ".join(f"{_NAMES[arm]} in the {formats[arm]} format" for arm in formats)
+    asked = ", ".join(f"{names[arm]} in the {formats[arm]} format" for arm in formats)
     return f"Base model: {escape_markdown(records[0].model)}. Prompts: {asked}.\n"
 
 
-def _section(question: Question, by_key: dict[tuple[str, Arm], AnswerRecord]) -> str:
+def _section(
+    question: Question,
+    by_key: Mapping[tuple[str, Arm], AnswerRecord],
+    names: Mapping[Arm, str],
+) -> str:
     marks = "" if question.marks is None else f" ({_count(question.marks, 'mark')})"
     parts = [
         f"### {escape_markdown(question.id)}{marks}\n",
@@ -108,10 +124,10 @@ def _section(question: Question, by_key: dict[tuple[str, Arm], AnswerRecord]) ->
     for arm in ARMS:
         record = by_key.get((question.id, arm))
         if record is None:
-            parts.append(f"**{_NAMES[arm]}**: no answer yet.\n")
+            parts.append(f"**{names[arm]}**: no answer yet.\n")
             continue
         cut = f" (cut at {record.new_tokens} tokens)" if record.stop_reason == "length" else ""
-        parts.append(f"**{_NAMES[arm]}**{cut}\n\n{_quote(record.text or '(no text)')}\n")
+        parts.append(f"**{names[arm]}**{cut}\n\n{_quote(record.text or '(no text)')}\n")
     if question.reference is not None:
         parts.append(f"**Reference**\n\n{_quote(question.reference)}\n")
     return "\n".join(parts)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,11 @@ from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
 from theobot.errors import RunError
 from theobot.generation.generator import Answer, Arm, Generator, StopReason
+from theobot.model import ranks
 from theobot.run_folder import explain_write_errors
 
 ANSWERS = "answers.jsonl"
+_PARTS = "answers.part-*.jsonl"
 BATCH_SIZE = 32
 """Questions between two writes to the store; how many are computed at once is up to memory."""
 
@@ -38,7 +41,8 @@ _LARGEST_CAP = 768
 class AnswerRecord(NamedTuple):
     """One line of the store: a question, who answered it, under which conditions, and how.
 
-    `plan` is a hash of all planned questions and conditions; `new_tokens` counts EOS too.
+    `against_sha256` is of the adapter with which the arm "base" answers, where two are compared;
+    `plan` is a hash of all planned questions and conditions; the rest is that of an `Answer`.
     """
 
     id: str
@@ -50,12 +54,13 @@ class AnswerRecord(NamedTuple):
     max_new_tokens: int
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
     model: str
     adapter_sha256: str | None
     adapter_config_sha256: str | None
     decoding: dict[str, Any]
     plan: str
+    against_sha256: str | None = None
 
 
 class Batch(NamedTuple):
@@ -158,11 +163,14 @@ def answer_questions(
 ) -> Iterator[Progress]:
     """Answer what the store lacks; yields the count before the first batch and after each.
 
+    What several processes have left in part files is taken from there, and these are removed.
+
     Raises:
         RunError: the store was made under other conditions, is damaged, or cannot be written.
     """
     total = sum(len(batch.expected) for batch in batches)
     done = _open_store(store, batches)
+    parts = _read_parts(store)
     yield Progress(done, total)
     start = 0
     for batch in batches:
@@ -170,16 +178,71 @@ def answer_questions(
         start += len(batch.expected)
         if have == len(batch.expected):
             continue
-        answers = generator.answer_pairs(
-            [[Turn("user", question.text)] for question in batch.questions],
-            formats=batch.formats,
-            max_new_tokens=[cap_for(question) for question in batch.questions],
-        )
-        given = [answer[arm] for answer in answers for arm in batch.formats]
-        lines = [_line(r, a) for r, a in zip(batch.expected, given, strict=True)]
-        _append(store, lines[have:])
+        lines = _from_parts(batch, parts) or _answer_batch(generator, batch)
+        append_lines(store, lines[have:])
         done = start
         yield Progress(done, total)
+    with explain_write_errors(store):
+        for path in store.parent.glob(_PARTS):
+            path.unlink()
+
+
+def answer_share(generator: Generator, batches: Sequence[Batch], store: Path) -> Iterator[Progress]:
+    """Answer this process's share of what is lacking, into a part file of its own.
+
+    Every process of the run must call it. `answer_questions` then puts the parts together, in the
+    order and with the bytes of a process that answered alone. Yields the share's own count.
+
+    Raises:
+        RunError: as in `answer_questions`; or another process failed.
+    """
+    done, parts = _open_store(store, batches), _read_parts(store)
+    ends = list(accumulate(len(batch.expected) for batch in batches))
+    lacking = [
+        batch
+        for batch, end in zip(batches, ends, strict=True)
+        if end > done and not _from_parts(batch, parts)
+    ]
+    mine = lacking[ranks.rank() :: ranks.world_size()]
+    part = store.with_name(_PARTS.replace("*", str(ranks.rank())))
+    ranks.gathered(None)  # Nobody writes before all have read.
+    with ranks.together():
+        _cut_half_line(part)
+        for count, batch in enumerate(mine):
+            yield Progress(count, len(mine))
+            append_lines(part, _answer_batch(generator, batch))
+        yield Progress(len(mine), len(mine))
+
+
+def _answer_batch(generator: Generator, batch: Batch) -> list[str]:
+    """A batch's lines of the store."""
+    answers = generator.answer_pairs(
+        [[Turn("user", question.text)] for question in batch.questions],
+        formats=batch.formats,
+        max_new_tokens=[cap_for(question) for question in batch.questions],
+    )
+    given = [answer[arm] for answer in answers for arm in batch.formats]
+    return [_line(r, a) for r, a in zip(batch.expected, given, strict=True)]
+
+
+def _read_parts(store: Path) -> dict[tuple[str, Arm], dict[str, Any]]:
+    """Sound records of all part files; what is damaged there is answered again."""
+    found = {}
+    for path in sorted(store.parent.glob(_PARTS)):
+        for line in _read(path).split(b"\n")[:-1]:
+            row = _sound(line)
+            if row is not None:
+                found[row["id"], row["arm"]] = row
+    return found
+
+
+def _from_parts(batch: Batch, parts: Mapping[tuple[str, Arm], dict[str, Any]]) -> list[str] | None:
+    """A batch's lines, if all its records are in the parts and were made as planned now."""
+    rows = [parts.get((wanted["id"], wanted["arm"]), {}) for wanted in batch.expected]
+    for row, wanted in zip(rows, batch.expected, strict=True):
+        if any(key not in row or row[key] != value for key, value in wanted.items()):
+            return None
+    return [_as_line(row) for row in rows]
 
 
 def read_answers(store: Path) -> list[AnswerRecord]:
@@ -208,11 +271,15 @@ def _expected(
 
 def _line(expected: dict[str, Any], answer: Answer) -> str:
     # Through the tuple, so that the keys stand in one order whatever order they came in.
-    record = AnswerRecord(**expected, **answer._asdict())
-    return json.dumps(record._asdict(), ensure_ascii=False) + "\n"
+    return _as_line({**expected, **answer._asdict()})
 
 
-def _append(store: Path, lines: Sequence[str]) -> None:
+def _as_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(AnswerRecord(**row)._asdict(), ensure_ascii=False) + "\n"
+
+
+def append_lines(store: Path, lines: Sequence[str]) -> None:
+    """Append lines and see that they reach the disk."""
     with explain_write_errors(store), store.open("a", encoding="utf-8", newline="\n") as file:
         file.write("".join(lines))
         file.flush()
@@ -232,11 +299,17 @@ def _open_store(store: Path, batches: Sequence[Batch]) -> int:
         changed = [key for key, value in wanted.items() if row[key] != value]
         if changed:
             raise RunError(_refusal(store, changed))
+    _cut_half_line(store)
+    return len(rows)
+
+
+def _cut_half_line(path: Path) -> None:
+    """Remove what a killed process left behind the last whole line."""
+    raw = _read(path) if path.exists() else b""
     whole = raw.rfind(b"\n") + 1
     if whole < len(raw):
-        with explain_write_errors(store):
-            os.truncate(store, whole)
-    return len(rows)
+        with explain_write_errors(path):
+            os.truncate(path, whole)
 
 
 def _read(store: Path) -> bytes:
@@ -252,12 +325,8 @@ def _rows(store: Path, raw: bytes) -> list[dict[str, Any]]:
     """Records of all lines that end; the rest of a cut last line does not count."""
     rows = []
     for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
-        try:
-            row = json.loads(line)
-            sound = isinstance(row, dict) and set(row) == set(AnswerRecord._fields)
-        except ValueError:
-            sound = False
-        if not sound:
+        row = _sound(line)
+        if row is None:
             raise RunError(
                 f"{store}:{number}: damaged (no record of this version of Theobot). Delete the "
                 "file to answer anew, or choose another folder with -o."
@@ -266,11 +335,25 @@ def _rows(store: Path, raw: bytes) -> list[dict[str, Any]]:
     return rows
 
 
+def _sound(line: bytes) -> dict[str, Any] | None:
+    """A line as a record's entries, or None."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict):
+        return None
+    # Stores of earlier versions lack what has a default.
+    row = AnswerRecord._field_defaults | row
+    return row if set(row) == set(AnswerRecord._fields) else None
+
+
 _CONDITIONS = {
     "model": "another base model",
     "adapter_sha256": "another adapter",
     "adapter_config_sha256": "another adapter",
-    "decoding": "another device, number format, batch size or other way of decoding",
+    "against_sha256": "another adapter to compare with",
+    "decoding": "another device, number format, batch size, server or way of decoding",
     "prompt_format": "other prompt formats",
 }
 

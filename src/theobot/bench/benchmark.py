@@ -7,18 +7,22 @@ stages again without a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from theobot.bench import saved
+from theobot.bench.adapter_card import tell_adapter_card
 from theobot.bench.answer_files import write_answer_files, write_side_by_side
 from theobot.bench.answers import (
     ANSWERS,
     BATCH_SIZE,
     AnswerRecord,
+    Batch,
     Progress,
     answer_questions,
+    answer_share,
     open_store,
     plan_answers,
     read_answers,
@@ -29,7 +33,9 @@ from theobot.bench.health import Health, measure_health
 from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
 from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
+    BASE,
     PLAN,
+    WITHOUT_VERSES,
     BenchPlan,
     complete_plan,
     differences,
@@ -37,6 +43,7 @@ from theobot.bench.plan import (
     hash_questions,
     make_plan,
     read_plan,
+    rival_of,
     write_plan,
 )
 from theobot.bench.questions import Question, read_questions
@@ -47,9 +54,18 @@ from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples
 from theobot.data.prompt import Turn
-from theobot.errors import AdapterError, DataError, InvalidRunError, TheobotError
+from theobot.errors import (
+    AdapterError,
+    DataError,
+    InvalidRunError,
+    ServerError,
+    TheobotError,
+)
 from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.generation.grounded import GroundedGenerator
+from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
+from theobot.scripture.grounding import ground
 
 HEALTH = "health.json"
 
@@ -83,10 +99,14 @@ def run_bench(
     same_prompt: bool = False,
     batch_size: int = BATCH_SIZE,
     run: Path | None = None,
+    against_run: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_note: Callable[[str], None] = lambda text: None,
-) -> BenchResult:
+) -> BenchResult | None:
     """Answer every question with both arms, or go on where an earlier call was cut off; judge.
+
+    Started by a launcher as several processes, each answers a share of the questions, and the
+    first one judges; `model.ranks.joined` must surround the call.
 
     Args:
         generator: with both arms.
@@ -96,40 +116,103 @@ def run_bench(
         same_prompt: the seed's raw prompt for both arms, instead of each its own format.
         batch_size: questions answered at once.
         run: run folder of the adapter, which tells what it was trained on; None if unknown.
+        against_run: the same of another adapter that it is compared with.
         on_progress: told of each batch.
         on_note: told in a sentence what else is being done.
+
+    Returns:
+        What it left behind; None in all but the first of several processes.
 
     Raises:
         InvalidRunError: a leak, an adapter without effect, or too many missing answers.
         TheobotError: questions, adapter or folder cannot be used.
     """
-    trained = training_rows(run)
+    with ranks.first_before_others():
+        ready = _prepare(
+            generator,
+            folder,
+            questions=questions,
+            limit=limit,
+            same_prompt=same_prompt,
+            batch_size=batch_size,
+            trained_on=(run, against_run),
+        )
+    if ranks.world_size() > 1:
+        for progress in answer_share(generator, ready.batches, ready.store):
+            on_progress(progress)
+    if not ranks.is_first():
+        return None
+    with _explain_what_is_kept(ready.store):
+        for progress in answer_questions(generator, ready.batches, ready.store):
+            on_progress(progress)
+    records = read_answers(ready.store)
+    _refuse_equal_answers(records)
+    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
+        probes = {
+            "answers": records[0].plan,
+            "adapter_effect": ready.effect,
+            "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
+            **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
+        }
+        kept = {key: value for key, value in probes.items() if value is not None}
+        write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
+    return rejudge(folder)
+
+
+class _Ready(NamedTuple):
+    """What is settled before the first answer."""
+
+    plan: BenchPlan
+    changes: list[str]
+    questions: list[Question]
+    leaks: list[Leak] | None
+    effect: float | None
+    batches: list[Batch]
+    store: Path
+
+
+def _prepare(
+    generator: Generator,
+    folder: Path,
+    *,
+    questions: Path | None,
+    limit: int | None,
+    same_prompt: bool,
+    batch_size: int,
+    trained_on: tuple[Path | None, Path | None],
+) -> _Ready:
+    """Plan, leaks, the adapter's effect, and the store; of several processes the first writes."""
+    trained, also = (training_rows(run) for run in trained_on)
     about = generator.describe()
     facts = {
         "questions": hash_questions(questions),
         "data": None if trained is None else fingerprint(trained),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
+        "against": (
+            WITHOUT_VERSES
+            if isinstance(generator, GroundedGenerator)
+            else about["against_sha256"] or "base"
+        ),
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
     chosen = read_questions(questions, plan.limit)
-    leaks = None if trained is None else refuse_leaks(trained, chosen)
-    effect = check_adapter(generator, chosen)
-    with explain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_plan(plan, folder / PLAN)
-    records = _answer(generator, folder, plan, chosen, batch_size, on_progress)
-    _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
-        probes = {
-            "answers": records[0].plan,
-            "adapter_effect": effect,
-            "leaks": None if leaks is None else [leak.as_json() for leak in leaks],
-            **_probe(generator, folder, plan, chosen, records, on_note),
-        }
-        kept = {key: value for key, value in probes.items() if value is not None}
-        write_json(folder / saved.PROBES, kept | {"plan_changes": changes})
-    return rejudge(folder)
+    if isinstance(generator, GroundedGenerator):
+        chosen = [question for question in chosen if ground(question.text).given]
+        if not chosen:
+            raise DataError("No question names a Bible verse whose words could be given.")
+    leaks = None if trained is None else refuse_leaks([*trained, *(also or [])], chosen)
+    effect = check_adapter(generator, chosen, rival_of(plan))
+    batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
+    if ranks.is_first():
+        with explain_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_plan(plan, folder / PLAN)
+        open_store(folder, batches)
+        lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
+        write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
+        fix_plan(folder, plan)
+    return _Ready(plan, changes, chosen, leaks, effect, batches, folder / ANSWERS)
 
 
 def rejudge(folder: Path) -> BenchResult:
@@ -145,6 +228,7 @@ def rejudge(folder: Path) -> BenchResult:
     records = list(answered.records.values())
     health = measure_health(answered.questions, records)
     write_json(folder / HEALTH, [figures.to_json() for figures in health])
+    tell_adapter_card(folder, report)
     return BenchResult(
         folder,
         answered.questions,
@@ -224,8 +308,15 @@ def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> l
     return leaks
 
 
-def check_adapter(generator: Generator, questions: Sequence[Question]) -> float | None:
+def check_adapter(
+    generator: Generator, questions: Sequence[Question], rival: str = BASE
+) -> float | None:
     """Refuse a missing or silent adapter before hours are spent on it.
+
+    Args:
+        generator: who is to answer.
+        questions: the first of them are tried.
+        rival: what Theobot is compared with.
 
     Returns:
         The largest change of a next-token logit; None where that cannot be known.
@@ -243,9 +334,9 @@ def check_adapter(generator: Generator, questions: Sequence[Question]) -> float 
     effect = generator.adapter_effect(prompts)
     if effect == 0.0:
         raise InvalidRunError(
-            f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of the "
-            "base. It was saved before it was trained (lora_B is zero), or belongs elsewhere; "
-            "comparing it would mean nothing."
+            f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of "
+            f"{rival}. It was saved before it was trained (lora_B is zero), belongs elsewhere, or "
+            "is the same; comparing it would mean nothing."
         )
     return effect
 
@@ -256,24 +347,16 @@ def _part(rows: list[Example], count: int) -> list[Example]:
     return stratified(rows, count // len(themes))
 
 
-def _answer(
-    generator: Generator,
-    folder: Path,
-    plan: BenchPlan,
-    questions: Sequence[Question],
-    batch_size: int,
-    on_progress: Callable[[Progress], None],
-) -> list[AnswerRecord]:
-    batches = plan_answers(
-        generator, questions, same_prompt=plan.same_prompt, batch_size=batch_size
-    )
-    store = open_store(folder, batches)
-    lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in questions]
-    write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
-    fix_plan(folder, plan)
-    for progress in answer_questions(generator, batches, store):
-        on_progress(progress)
-    return read_answers(store)
+@contextmanager
+def _explain_what_is_kept(store: Path) -> Iterator[None]:
+    """Add to a server's failure what a person has to know about the answers so far."""
+    try:
+        yield
+    except ServerError as error:
+        if not store.exists():
+            raise
+        kept = f"The answers so far are kept in {store}; type the same command again to go on."
+        raise ServerError([*error.problems, kept], error.status) from None
 
 
 def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
@@ -282,8 +365,8 @@ def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
         texts.setdefault(record.id, set()).add(record.text)
     if texts and all(len(found) == 1 for found in texts.values()):
         raise InvalidRunError(
-            f"All {len(texts)} answers of base and Theobot are the same, letter for letter: the "
-            "adapter has no effect that could be judged. Check that it was trained to its end."
+            f"All {len(texts)} answers of both are the same, letter for letter: there is no effect "
+            "that could be judged. Check that the adapter was trained to its end."
         )
 
 
@@ -302,8 +385,9 @@ def _probe(
     formats: dict[Arm, PromptFormat] = {
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
-    on_note("Asking the base some questions again, to see what chance alone changes.")
-    noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
+    on_note(f"Asking {rival_of(plan)} some questions again, to see what chance alone changes.")
+    with _explain_what_is_kept(folder / ANSWERS):
+        noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):
         return {"noise": noise}
     on_note("Multiple choice by likelihood, and how far the adapter moves the model elsewhere.")

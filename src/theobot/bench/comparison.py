@@ -56,8 +56,8 @@ class Comparison(NamedTuple):
         better: questions on which Theobot was better.
         equal: questions on which both were equal.
         worse: questions on which Theobot was worse.
-        detectable: smallest difference that this many questions find with 80 % power; None if
-            nothing can be said.
+        detectable: smallest difference that this many questions find with 80 % power; None where
+            no two differences differ, so that nothing can be said.
         more_questions: how many further questions would settle the margin, where it cannot tell.
         exploratory: looked at besides; no claim is made.
     """
@@ -151,7 +151,7 @@ def compare(
         sum(value > 0 for value in differences),
         sum(value == 0 for value in differences),
         sum(value < 0 for value in differences),
-        detectable_difference(error, groups - 1) if groups > 1 else None,
+        detectable_difference(error, groups - 1) if error > 0 else None,
         _more_questions(error, n, margin) if verdict is Verdict.CANNOT_TELL else None,
         exploratory,
     )
@@ -191,7 +191,9 @@ def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:
     return Verdict.CANNOT_TELL
 
 
-def decide(better: Comparison, not_worse: Sequence[Comparison]) -> Decision:
+def decide(
+    better: Comparison, not_worse: Sequence[Comparison], rival: str | None = None
+) -> Decision:
     """Whether the plan is met: better in its domain, and nowhere else worse by the margin.
 
     A conjunction of claims needs no correction of the levels (intersection-union test).
@@ -199,19 +201,28 @@ def decide(better: Comparison, not_worse: Sequence[Comparison]) -> Decision:
     Args:
         better: the set on which Theobot is to be better.
         not_worse: the sets on which it must not be worse by the margin.
+        rival: another adapter that it is compared with; None for the base it was made from.
     """
+    if rival is None:
+        helped, idle, harmed = (
+            f"The fine-tune {words}" for words in ("helped", "did not help", "did harm")
+        )
+    else:
+        helped, idle, harmed = (
+            f"Theobot is {word} than {rival}" for word in ("better", "no better", "worse")
+        )
     lost = [one.name for one in (better, *not_worse) if one.verdict is Verdict.WORSE]
     if lost:
-        return Decision(3, f"The fine-tune did harm: worse on {_names(lost)}.", False)
+        return Decision(3, f"{harmed}: worse on {_names(lost)}.", False)
     if better.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE):
-        words = f"The fine-tune did not help: {better.verdict} on {_names([better.name])}."
+        words = f"{idle}: {better.verdict} on {_names([better.name])}."
         return Decision(3, words, False)
     open_sets = [one.name for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
     if better.verdict is not Verdict.BETTER:
         open_sets.insert(0, better.name)
     if open_sets:
         return Decision(4, f"Cannot tell yet on {_names(open_sets)}.", None)
-    words = f"The fine-tune helped: better on {_names([better.name])}, and not worse elsewhere."
+    words = f"{helped}: better on {_names([better.name])}, and not worse elsewhere."
     return Decision(0, words, True)
 
 
@@ -221,7 +232,7 @@ def _cells(base: Sequence[float], theobot: Sequence[float]) -> tuple[int, int, i
 
 
 def _more_questions(error: float, n: int, margin: float) -> int | None:
-    if math.isnan(error):
+    if not error > 0:  # Nothing is known, or nothing differed, which tells no spread.
         return None
     return max(1, questions_for_margin(error, n, margin) - n)
 

@@ -40,7 +40,8 @@ class Health(NamedTuple):
     """Figures of one arm on one set; shares are between 0 and 1.
 
     `stopped` counts answers that ended by an end-of-sequence token; `new_turn` those that began
-    to speak for the user; the rest were cut. `overlap` is the answer's word overlap with its own
+    to speak for the user; the rest were cut. Both are None where a server does not tell them
+    apart. `overlap` is the answer's word overlap with its own
     reference, `overlap_elsewhere` the mean with the set's other references, `overlap_gain` their
     paired difference; None without two references.
     """
@@ -48,8 +49,8 @@ class Health(NamedTuple):
     set: str
     arm: Arm
     answers: int
-    stopped: float
-    new_turn: float
+    stopped: float | None
+    new_turn: float | None
     repeats: float
     median_words: float
     overlap: float | None
@@ -99,13 +100,15 @@ def word_overlap(one: frozenset[str], other: frozenset[str]) -> float:
 def _health(by_id: dict[str, Question], records: Sequence[AnswerRecord]) -> Health:
     first = records[0]
     pairs = _overlaps(by_id, records)
+    stops = [record.stop_reason for record in records]
+    told = "stop" not in stops
     own, elsewhere = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return Health(
         first.set,
         first.arm,
         len(records),
-        fmean(record.stop_reason == "eos" for record in records),
-        fmean(record.stop_reason == "new_turn" for record in records),
+        stops.count("eos") / len(stops) if told else None,
+        stops.count("new_turn") / len(stops) if told else None,
         fmean(repeats_itself(record.text) for record in records),
         median(len(words(record.text)) for record in records),
         fmean(own) if pairs else None,

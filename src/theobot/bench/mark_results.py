@@ -83,24 +83,26 @@ def summarise(data: Unblinded) -> MarkingResult:
         withheld=bool(reasons),
         reasons=list(dict.fromkeys(reasons)),
         notes=_notes(data, judged, len(markers), late),
-        sentence=_sentence(len(markers), mark, prefer),
+        sentence=_sentence(len(markers), mark, prefer, data.rival),
     )
 
 
-def _sentence(markers: int, mark: Marked | None, prefer: Preferred | None) -> str:
+def _sentence(markers: int, mark: Marked | None, prefer: Preferred | None, rival: str) -> str:
     who = "1 person" if markers == 1 else f"{markers} people"
     parts = []
     if mark is not None:
-        parts.append(f"{who} marked {_count(mark.questions, 'question')} blind: {_marks(mark)}.")
+        parts.append(
+            f"{who} marked {_count(mark.questions, 'question')} blind: {_marks(mark, rival)}."
+        )
     if prefer is not None:
         parts.append(
             f"{who} compared the answers to {_count(prefer.questions, 'question')} blind: "
-            f"{_wins(prefer)}."
+            f"{_wins(prefer, rival)}."
         )
     return " ".join(parts)
 
 
-def _marks(mark: Marked) -> str:
+def _marks(mark: Marked, rival: str) -> str:
     if mark.withheld:
         return "no conclusion, because the markers do not agree"
     worth = sum(row.n * row.tariff for row in mark.tariffs)
@@ -108,14 +110,14 @@ def _marks(mark: Marked) -> str:
         return "no question has both answers marked by the same person yet"
     base = sum(row.n * row.base for row in mark.tariffs) / worth
     theobot = sum(row.n * row.theobot for row in mark.tariffs) / worth
-    return f"Theobot earned {theobot:.0%} of the marks, the base {base:.0%}"
+    return f"Theobot earned {theobot:.0%} of the marks, {rival} {base:.0%}"
 
 
-def _wins(prefer: Preferred) -> str:
+def _wins(prefer: Preferred, rival: str) -> str:
     if prefer.withheld:
         return "no conclusion, because the markers do not agree"
     return (
-        f"Theobot's was preferred on {prefer.wins}, the base's on {prefer.losses}, "
+        f"Theobot's was preferred on {prefer.wins}, {rival}'s on {prefer.losses}, "
         f"neither on {prefer.equal + prefer.poor}"
     )
 

@@ -36,7 +36,7 @@ from theobot.bench.mark_session import (
     slug,
 )
 from theobot.bench.marks_store import MarksStore, Session
-from theobot.bench.plan import PLAN, planned_sets, read_plan
+from theobot.bench.plan import BASE, PLAN, planned_sets, read_plan, rival_of
 from theobot.bench.unblinded import Automatic, Unblinded
 from theobot.errors import RunError, SettingsError
 from theobot.run_folder import explain_write_errors, write_json, write_text
@@ -212,6 +212,25 @@ def result(
     Raises:
         RunError: marks or key are damaged.
     """
+    data = unblind(folder, automatic, margins)
+    return None if data is None else summarise(data)
+
+
+def unblind(
+    folder: Path,
+    automatic: Automatic | None = None,
+    margins: Mapping[str, float] | None = None,
+) -> Unblinded | None:
+    """Every judgement with its key; None before the session was closed, or without one.
+
+    Args:
+        folder: of the benchmark.
+        automatic: as in `close`.
+        margins: as in `close`.
+
+    Raises:
+        RunError: marks or key are damaged.
+    """
     path = folder / FOLDER / STORE
     if not path.exists():
         return None
@@ -220,22 +239,23 @@ def result(
         if session is None or session.closed is None:
             return None
         key = read_key(folder, session)
+        hashes = store.answer_hashes()
         aliases = [marker.alias for marker in store.markers()]
         assigned = {
             mode: {who: n for who in aliases if (n := len(store.cards(who, mode)))}
             for mode in MODES
         }
-        return summarise(
-            Unblinded(
-                session,
-                {item.id: item for item in store.items()},
-                {answer: arm for answer, (_, arm) in key.answers.items()},
-                {mode: store.judgements(mode) for mode in MODES},
-                assigned,
-                _scores(folder) if automatic is None else automatic,
-                _margins(folder) if margins is None else margins,
-                {question.id: question.set for question in read_questions_of(folder)},
-            )
+        return Unblinded(
+            session,
+            {item.id: item for item in store.items()},
+            {answer: arm for answer, (_, arm) in key.answers.items()},
+            {mode: store.judgements(mode) for mode in MODES},
+            assigned,
+            _scores(folder) if automatic is None else automatic,
+            _margins(folder) if margins is None else margins,
+            {question.id: question.set for question in read_questions_of(folder)},
+            {place: hashes[answer] for answer, place in key.answers.items() if answer in hashes},
+            _rival(folder),
         )
 
 
@@ -256,6 +276,11 @@ def _margins(folder: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     return {name: planned.margin for name, planned in planned_sets(read_plan(path))}
+
+
+def _rival(folder: Path) -> str:
+    path = folder / PLAN
+    return rival_of(read_plan(path)) if path.exists() else BASE
 
 
 def _check_settings(markers: Sequence[str], mode: str, sample: int | None) -> None:

@@ -26,8 +26,12 @@ PLAN = "plan.json"
 FIXED = "plan.sha256"
 """The plan's hash when the first answer was written."""
 
-_LEFT_OPEN = frozenset({"questions", "data", "base", "adapter"})
+_LEFT_OPEN = frozenset({"questions", "data", "base", "adapter", "against"})
 """What a plan may leave for the benchmark to fill in."""
+
+BASE = "the base"
+OTHER_ADAPTER = "the other adapter"
+WITHOUT_VERSES = "Theobot without the verses"
 
 Hypothesis = Literal["better", "not_worse"]
 
@@ -78,12 +82,16 @@ class BenchPlan(Section):
     """The base model."""
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
+    against: str | None = None
+    """What it is compared with: SHA-256 of another adapter, "base", or `WITHOUT_VERSES`."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
     def sha256(self) -> str:
         """Hash of all but the time: the same plan made twice is the same plan."""
-        return hashlib.sha256(self.model_dump_json(exclude={"created"}).encode()).hexdigest()
+        # Plans of earlier versions know nothing of `against`, and keep their hash.
+        left_out = {"created", *(["against"] if self.against is None else [])}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
 
 
 def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
@@ -185,6 +193,13 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
         else:
             found.append(f"{key}: planned {_short(planned)}, now {_short(value)}")
     return found
+
+
+def rival_of(plan: BenchPlan) -> str:
+    """What Theobot is compared with, as it is called within a sentence."""
+    if plan.against == WITHOUT_VERSES:
+        return WITHOUT_VERSES
+    return BASE if plan.against in (None, "base") else OTHER_ADAPTER
 
 
 def fix_plan(folder: Path, plan: BenchPlan) -> None:

@@ -26,6 +26,8 @@ from theobot.generation.generator import Arm
 
 _ARMS: tuple[Arm, Arm] = ("base", "theobot")
 
+_Keyed = Mapping[tuple[str, str | None], Mapping[str, Judgement]]
+
 
 class Wins(NamedTuple):
     """Questions by outcome, as in `Preferred`."""
@@ -80,9 +82,7 @@ class Preferred(NamedTuple):
 def summarise_preferences(data: Unblinded) -> Preferred:
     """Everything that mode "prefer" says."""
     judged = by_marker(data.first_looks("prefer"))
-    votes = {
-        item: [str(data.value(one)) for one in by.values()] for (item, _), by in judged.items()
-    }
+    votes = _votes(data, judged)
     outcomes = {item: _outcome(found) for item, found in votes.items()}
     total = _count(outcomes.values())
     markers = summarise_markers(data, "prefer")
@@ -107,6 +107,20 @@ def summarise_preferences(data: Unblinded) -> Preferred:
         bool(reasons),
         reasons,
     )
+
+
+def preferred_answers(data: Unblinded) -> dict[str, str]:
+    """By question id what most markers preferred: an arm, "equal" or "poor"."""
+    votes = _votes(data, by_marker(data.first_looks("prefer")))
+    return {data.items[item].question_id: _outcome(found) for item, found in votes.items()}
+
+
+def _votes(data: Unblinded, judged: _Keyed) -> dict[str, list[str]]:
+    """By item what each of its markers preferred."""
+    return {
+        item: [str(data.value(one)) for one in found.values()]
+        for (item, _), found in judged.items()
+    }
 
 
 def _outcome(votes: list[str]) -> str:
@@ -137,9 +151,7 @@ def _left(judgements: Iterable[Judgement]) -> Bias:
     return position_bias(choices["left"], choices["right"])
 
 
-def _disagreements(
-    data: Unblinded, judged: Mapping[tuple[str, str | None], Mapping[str, Judgement]]
-) -> list[Disagreement]:
+def _disagreements(data: Unblinded, judged: _Keyed) -> list[Disagreement]:
     split = [
         disagreement(data, found)
         for found in judged.values()

@@ -35,12 +35,17 @@ def count_rates(
         records: answers of both arms.
     """
     by_id = {question.id: question for question in questions}
+    # A server that does not tell why an answer ended leaves a rate over the others worth nothing.
+    untold = {record.arm for record in records if record.stop_reason == "stop"}
     faults: list[tuple[str, Callable[[AnswerRecord], bool | None]]] = [
-        ("ended by themselves", lambda r: r.stop_reason == "eos"),
+        ("ended by themselves", lambda r: None if r.arm in untold else r.stop_reason == "eos"),
         ("cut at their cap", lambda r: r.stop_reason == "length"),
         ("empty", lambda r: not r.text.strip()),
         ("repeat six words", lambda r: repeats_itself(r.text)),
-        ("speak for the user or name roles", _leaks_role),
+        (
+            "speak for the user or name roles",
+            lambda r: None if r.arm in untold else _leaks_role(r),
+        ),
         ("refuse", lambda r: bool(_REFUSES.search(r.text))),
         ("religious words where none were asked for", lambda r: _strays(by_id[r.id], r)),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from theobot.bench.report_words import (
     counts_words,
     group_name,
     means_words,
+    p_words,
     percent,
     points,
     rate_words,
@@ -116,7 +116,7 @@ def methods(report: Report) -> str:
     """What is needed to do it again."""
     parts = []
     if report.noise:
-        parts.append("<h3>Base against base</h3>" + facts(plain(report.noise)))
+        parts.append("<h3>Asked twice</h3>" + facts(plain(report.noise)))
     if report.leaks:
         more = len(report.leaks) - _LEAKS_SHOWN
         parts.append(
@@ -130,13 +130,14 @@ def methods(report: Report) -> str:
             one.metric.replace("_", " "),
             one.n,
             one.clusters,
-            f"{one.p:.3g}" if math.isfinite(one.p) else "–",
+            p_words(one.p),
+            p_words(report.holm.get(one.name)),
             points(one.margin, signed=False),
             points(one.detectable, signed=False),
         )
         for one in report.sets
     ]
-    heads = ("Set", "Measure", "n", "Verses or topics", "p", "Margin", "Detectable")
+    heads = ("Set", "Measure", "n", "Verses or topics", "p", "p (Holm)", "Margin", "Detectable")
     parts.append(table("Statistics of the sets", heads, rows) if rows else "<p>None.</p>")
     parts.append("<h3>Fingerprint</h3>" + facts(report.fingerprint))
     body = f"<details class='plain'><summary>Show everything</summary>{''.join(parts)}</details>"

@@ -7,6 +7,7 @@ from typing import Any
 
 from theobot.bench.answer_files import SIDE_BY_SIDE, escape_markdown
 from theobot.bench.comparison import Comparison
+from theobot.bench.report_judge import TITLE, judge_comparisons, judge_facts, judge_tables
 from theobot.bench.report_model import (
     QuestionRow,
     Report,
@@ -31,6 +32,7 @@ from theobot.bench.report_words import (
     interval_words,
     means_words,
     open_words,
+    p_words,
     plan_words,
     points,
     rate_words,
@@ -50,6 +52,7 @@ def report_markdown(report: Report) -> str:
         *_examples(report),
         *_damage(report),
         *_people(report),
+        *_judge(report),
         *_memory(report),
         *_questions(report),
         *_methods(report),
@@ -144,19 +147,32 @@ def _damage(report: Report) -> Iterable[str]:
         yield "## Was anything damaged?"
     if report.rates:
         rows = [(name, rate_words(a), rate_words(b)) for name, a, b in report.rates]
-        yield _table(("", *report.arms), rows)
+        yield markdown_table(("", *report.arms), rows)
     if report.drift:
         yield _facts(report.drift)
 
 
 def _people(report: Report) -> Iterable[str]:
-    for title, found in (
-        ("What people gave, blind", report.marks),
-        ("What a language model gave", report.judge),
-    ):
-        if found:
-            yield f"## {title}"
-            yield _facts(found)
+    if report.marks:
+        yield "## What people gave, blind"
+        yield _facts(report.marks)
+
+
+def _judge(report: Report) -> Iterable[str]:
+    if not report.judge:
+        return
+    judge: Any = plain(report.judge)
+    yield f"## {TITLE}"
+    yield _text(judge.get("sentence") or "")
+    yield "\n".join(f"- {_text(note)}" for note in judge.get("notes") or ())
+    comparisons = judge_comparisons(judge)
+    if comparisons:
+        yield "### Key points, yes or no: marks in 100"
+        yield _comparisons(comparisons, report.arms)
+    for one in judge_tables(judge, report.arms):
+        yield f"### {_text(one.title)}"
+        yield markdown_table(one.heads, one.rows)
+    yield _facts(judge_facts(judge))
 
 
 def _memory(report: Report) -> Iterable[str]:
@@ -189,9 +205,16 @@ def _line(row: QuestionRow, arms: tuple[str, str]) -> str:
 
 def _methods(report: Report) -> Iterable[str]:
     yield "## Methods and fingerprint"
+    rows = [
+        (group_name(one.name), one.metric, one.clusters, p_words(one.p),
+         p_words(report.holm.get(one.name)), points(one.margin, signed=False))
+        for one in report.sets if one.n
+    ]  # fmt: skip
+    if rows:
+        yield markdown_table(("", "Measure", "Verses or topics", "p", "p (Holm)", "Margin"), rows)
     yield _facts(report.fingerprint)
     if report.noise:
-        yield "### Base against base"
+        yield "### Asked twice"
         yield _facts(report.noise)
     if report.leaks:
         yield "### Leaks and labels"
@@ -209,10 +232,10 @@ def _comparisons(found: Sequence[Comparison], arms: tuple[str, str]) -> str:
         for one in found if one.n
     ]  # fmt: skip
     heads = ("", "n", *arms, "Points", "95 % interval", "better / equal / worse")
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns padded to one width, except the last, so that a terminal shows them as columns."""
     cells = [[_text(str(cell)) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]

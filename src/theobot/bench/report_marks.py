@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from theobot.bench.report_blocks import comparison_table, facts, records, safe, section, table
+from theobot.bench.report_judge import TITLE, judge_comparisons, judge_facts, judge_tables
 from theobot.bench.report_model import Report, comparison_of, plain
 from theobot.bench.report_words import UNKNOWN, count, describe
 
@@ -41,9 +42,15 @@ def judged(report: Report) -> str:
     if not report.judge:
         return ""
     judge: Any = plain(report.judge)
-    lead = f"<p>{safe(judge['sentence'])}</p>" if judge.get("sentence") else ""
-    rest = {key: value for key, value in judge.items() if key != "sentence"}
-    return section("judge", "What a language model gave", lead + facts(rest))
+    parts = [f"<p>{safe(judge.get('sentence') or '')}</p>"]
+    parts += [f'<p class="note">{safe(note)}</p>' for note in judge.get("notes") or ()]
+    comparisons = judge_comparisons(judge)
+    if comparisons:
+        parts.append("<h3>Key points, yes or no: marks in 100</h3>")
+        parts.append(comparison_table("Marks by a language model", comparisons, report.arms))
+    for one in judge_tables(judge, report.arms):
+        parts.append(f"<h3>{safe(one.title)}</h3>{table(one.title, one.heads, one.rows)}")
+    return section("judge", TITLE, "".join(parts) + facts(judge_facts(judge)))
 
 
 def comments_of(report: Report) -> dict[str, list[dict[str, str]]]:

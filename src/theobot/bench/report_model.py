@@ -97,6 +97,7 @@ class Report(NamedTuple):
         decision: what follows from the primary comparisons.
         sets: the primary comparisons: in-domain, near-domain, out of domain.
         rows: all questions.
+        holm: p of each set that was compared, by Holm's method for three claims made separately.
         trust: checks of the benchmark on itself.
         themes: exploratory.
         tariffs: exploratory.
@@ -123,6 +124,7 @@ class Report(NamedTuple):
     decision: Decision
     sets: Sequence[Comparison]
     rows: Sequence[QuestionRow]
+    holm: Mapping[str, float] = {}
     trust: Sequence[Light] = ()
     themes: Sequence[Comparison] = ()
     tariffs: Sequence[Comparison] = ()

@@ -87,6 +87,11 @@ def points(share: float | None, *, signed: bool = True) -> str:
     return rounded.replace("-", MINUS)
 
 
+def p_words(p: float | None) -> str:
+    """A p value, such as "0.031"; a dash when there is none."""
+    return UNKNOWN if p is None or not math.isfinite(p) else f"{p:.3g}"
+
+
 def percent(share: float | None) -> str:
     """A share, such as "61.3 %"."""
     return f"{points(share, signed=False)} %"

@@ -1,7 +1,8 @@
 """Saved answers -> scores -> comparisons -> one `Report`: everything that needs no model.
 
 `judge` may be called again at any time, also where torch is not installed: it reads what the
-benchmark saved and writes `scores.json` and the three report files anew.
+benchmark saved and writes `scores.json` and the three report files anew. What a language model said
+of the answers, if one was asked, is told apart and decides nothing.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from theobot.bench.answer_files import arm_names
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
-from theobot.bench.plan import (
-    changed_since_first_answer,
-    planned_sets,
-)
+from theobot.bench.judge_results import summarise_judge
+from theobot.bench.plan import BASE, changed_since_first_answer, planned_sets, rival_of
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
-from theobot.bench.saved import ARMS, SCORES, Answered, read_answered
+from theobot.bench.saved import ARMS, JUDGE, SCORES, Answered, cluster_of, read_answered
 from theobot.bench.scores import chrf, count_citations
-from theobot.bench.statistics import Interval, paired_interval
+from theobot.bench.statistics import Interval, holm, paired_interval
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError
 from theobot.run_folder import write_json
@@ -42,6 +42,8 @@ def judge(folder: Path) -> Report:
         folder / SCORES,
         [plain(score) for _, score in sorted(answered.scores.items(), key=lambda item: item[0])],
     )
+    if report.judge:
+        write_json(folder / JUDGE, plain(report.judge))
     return report
 
 
@@ -55,11 +57,12 @@ def make_report(answered: Answered, folder: Path) -> Report:
         for one in primary
     ]
     changed = changed_since_first_answer(folder, plan)
+    names = arm_names(answered.records.values())
     changes = [*answered.probes.get("plan_changes", [])]
     if changed and not changes:
         changes = ["plan.json is not the file that was there when the first answer was written"]
     return Report(
-        title=f"Base and Theobot on {len(answered.pairs)} questions",
+        title=f"{names['base']} and Theobot on {len(answered.pairs)} questions",
         # When the plan was made, not now: judged again, the same answers give the same files.
         created=plan.created,
         plan_status="changed after answers were seen" if changed or changes else "planned",
@@ -67,6 +70,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         decision=_decide(answered, primary, cut),
         sets=primary,
         rows=[_row(answered, question) for question in answered.pairs],
+        holm=_holm(primary),
         trust=lights_of(answered, cut, changed or bool(changes)),
         themes=_groups(answered, "in_domain", lambda q: _text(q.meta.get("theme"))),
         tariffs=_groups(answered, "in_domain", _tariff),
@@ -78,20 +82,17 @@ def make_report(answered: Answered, folder: Path) -> Report:
         drift=answered.probes.get("drift"),
         noise=answered.probes.get("noise"),
         marks=answered.marks,
+        judge=summarise_judge(folder, answered),
         leaks=answered.probes.get("leaks", []),
         fingerprint=_fingerprint(answered),
         cannot_show=_cannot_show(answered),
         random_seed=plan.random_ten_seed,
+        arms=(names["base"], names["theobot"]),
     )
 
 
 def _kept(answered: Answered) -> Iterable[AnswerRecord]:
     return (answered.records[question.id, arm] for question in answered.pairs for arm in ARMS)
-
-
-def cluster_of(question: Question) -> str:
-    """Verse or topic that a question is about; one without stands for itself."""
-    return str(question.meta.get("cluster") or question.id)
 
 
 def _compare(
@@ -118,6 +119,12 @@ def _compare(
 def _primary(answered: Answered, name: str, margin: float) -> Comparison:
     questions = [question for question in answered.scored if question.set == name]
     return _compare(answered, name, questions, margin=margin, exploratory=False)
+
+
+def _holm(primary: Sequence[Comparison]) -> dict[str, float]:
+    known = [one for one in primary if math.isfinite(one.p)]
+    adjusted = holm([one.p for one in known])
+    return {one.name: p for one, p in zip(known, adjusted, strict=True)}
 
 
 def _groups(
@@ -154,7 +161,8 @@ def _decide(answered: Answered, primary: list[Comparison], cut: Mapping[str, flo
     others = [one for one in primary if claims[one.name].hypothesis == "not_worse" and one.n]
     if not better:
         return Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    decision = decide(better[0], others)
+    rival = rival_of(answered.plan)
+    decision = decide(better[0], others, None if rival == BASE else rival)
     long = [name for name, share in cut.items() if share > answered.plan.truncation_limit]
     if decision.exit_code == 4 and long:
         names = ", ".join(name.replace("_", "-") for name in long)
@@ -167,8 +175,9 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
     records = {arm: answered.records[question.id, arm] for arm in ARMS}
     scores = {arm: answered.scores.get((question.id, arm)) for arm in ARMS}
     base, theobot = scores["base"], scores["theobot"]
+    names = arm_names(records.values())
     flags = [
-        f"{arm} {flag}"
+        f"{names[arm]} {flag}"
         for arm in ARMS
         for flag, present in (
             ("cut", records[arm].stop_reason == "length"),
@@ -178,7 +187,7 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
     ]
     cited = {arm: _citations(records[arm].text) for arm in ARMS}
     flags += [
-        f"{arm} cites what does not exist"
+        f"{names[arm]} cites what does not exist"
         for arm in ARMS
         if any(status == "missing" for _, status, _ in cited[arm])
     ]
@@ -288,10 +297,15 @@ def _fingerprint(answered: Answered) -> dict[str, str]:
     record = next(iter(answered.records.values()), None)
     if record is None:
         raise DataError("There are no answers to judge yet. Type `theobot bench` first.")
-    facts: dict[str, object] = {"base": record.model, "adapter (SHA-256)": record.adapter_sha256}
+    facts: dict[str, object] = {
+        "base": record.model,
+        "adapter (SHA-256)": record.adapter_sha256,
+        "other adapter (SHA-256)": record.against_sha256,
+    }
+    names = arm_names(answered.records.values())
     for arm in ARMS:
         formats = {r.prompt_format for (_, of), r in answered.records.items() if of == arm}
-        facts[f"prompt of {arm}"] = ", ".join(sorted(formats))
+        facts[f"prompt of {names[arm]}"] = ", ".join(sorted(formats))
     facts |= {f"decoding: {key}": value for key, value in record.decoding.items()}
     facts |= {f"questions: {name}": digest for name, digest in answered.plan.questions.items()}
     facts |= {
@@ -315,4 +329,22 @@ def _cannot_show(answered: Answered) -> list[str]:
         sentences.insert(0, "No teacher has marked these answers yet.")
     if "leaks" not in answered.probes:
         sentences.append("Whether the questions occur in the training rows is not known here.")
-    return sentences
+    if "drift" not in answered.probes:
+        sentences.append("How far the adapter moves the model on ordinary text was not measured.")
+    return sentences + _not_known_of_server(next(iter(answered.records.values())))
+
+
+def _not_known_of_server(record: AnswerRecord) -> list[str]:
+    """What answers of another server leave open."""
+    if record.decoding.get("context") != "server":
+        return []
+    name = record.decoding["models"]["theobot"]
+    used = f'A server gave these answers; which adapter it has under the name "{name}" is not known'
+    if record.adapter_sha256 is not None:
+        used += ": that it is the one named here, a person said"
+    return [
+        f"{used}.",
+        "Nor is it known in which number format the server computes, and whether it did as it was "
+        "told: the likeliest token each time, and no penalty for repetitions.",
+        "A server gives no likelihoods: multiple choice was read from the answers.",
+    ]

@@ -20,6 +20,8 @@ PROBES = "probes.json"
 """What was found with the model at hand: adapter effect, drift, noise, leaks, likelihood."""
 MARKS = "marks.json"
 """What `theobot mark close` found."""
+JUDGE = "judge.json"
+"""Which language model was asked about the answers, and what its verdicts say."""
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")
 
@@ -103,6 +105,11 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
     return value if isinstance(value, dict) else {}
+
+
+def cluster_of(question: Question) -> str:
+    """Verse or topic that a question is about; one without stands for itself."""
+    return str(question.meta.get("cluster") or question.id)
 
 
 def missing_share(answered: Answered) -> float:

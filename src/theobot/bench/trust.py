@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from theobot.bench.plan import rival_of
 from theobot.bench.report_model import Light, State
 from theobot.bench.saved import ARMS, Answered, missing_share
 
@@ -29,7 +30,7 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
         ),
         _leak_light(probes),
         _effect_light(probes),
-        _noise_light(probes),
+        _noise_light(probes, rival_of(plan)),
     ]
     share = missing_share(answered)
     lights.append(
@@ -78,12 +79,13 @@ def _effect_light(probes: Mapping[str, Any]) -> Light:
     return Light("Adapter", "good" if effect else "bad", words)
 
 
-def _noise_light(probes: Mapping[str, Any]) -> Light:
+def _noise_light(probes: Mapping[str, Any], rival: str) -> Light:
     noise = probes.get("noise")
     if not noise:
-        return Light("Noise", "unknown", "Base against base was not measured.")
+        words = f"Whether {rival} answers the same twice was not measured."
+        return Light("Noise", "unknown", words)
     changed = float(noise.get("changed_share", 0.0))
-    words = f"Asked twice in other batches, the base changed {changed:.1%} of its answers."
+    words = f"Asked twice in other batches, {rival} changed {changed:.1%} of its answers."
     return Light("Noise", "good" if changed <= 0.05 else "warn", words)
 
 

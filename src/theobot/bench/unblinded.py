@@ -32,6 +32,8 @@ class Unblinded(NamedTuple):
         automatic: scores to hold against the marks.
         margins: largest harmless loss per set, in shares of the marks.
         sets: set of every question that was answered, by question id.
+        hashes: SHA-256 of every answer's text as it was handed out, by question id and arm.
+        rival: what Theobot is compared with, such as "the base".
     """
 
     session: Session
@@ -42,6 +44,8 @@ class Unblinded(NamedTuple):
     automatic: Automatic
     margins: Mapping[str, float]
     sets: Mapping[str, str]
+    hashes: Mapping[tuple[str, str], str]
+    rival: str = "the base"
 
     def value(self, judgement: Judgement) -> float | str:
         """A judgement as a share of the marks, or as the arm that won, "equal" or "poor"."""

@@ -17,6 +17,19 @@ Role = Literal["system", "user", "assistant"]
 NEW_TURN = "\nUser:"
 """In the seed format an answer ends where the model starts to speak for the user."""
 
+SEED_CHAT_TEMPLATE = (
+    "{%- set ns = namespace(system='') -%}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}"
+    "{%- set ns.system = ns.system + message['content'] + '\\n\\n' -%}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{{- 'User: ' + ns.system + message['content'] + '\\n' -}}{%- set ns.system = '' -%}"
+    "{%- else -%}{{- 'Assistant: ' + message['content'] + '\\n' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
+)
+"""The seed format as a chat template (Jinja), for programs that know prompts in no other way."""
+
 _SEED_TURN = re.compile(r"(?:^|\n)(User|Assistant):")
 
 

@@ -6,7 +6,6 @@ is `scripted.ScriptedGenerator`. Importing this module loads no torch.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,18 +27,31 @@ if TYPE_CHECKING:
     from theobot.model.device import Compute
 
 Arm = Literal["base", "theobot"]
-"""Who answers: the base model alone, or with the adapter."""
+"""Who answers: the base model alone, or with the adapter.
 
-StopReason = Literal["eos", "new_turn", "length"]
-"""The model ended by itself, began to speak for the user, or was cut at the cap."""
+Where two adapters are compared, "base" is the base model with the other adapter.
+"""
+
+SCRIPTURE = "scripture"
+"""Entry of `describe()["decoding"]` where Theobot is given verses; whose words they are."""
+
+StopReason = Literal["eos", "new_turn", "length", "stop"]
+"""The model ended by itself, began to speak for the user, or was cut at the cap.
+
+"stop" is one of the first two, from a server that does not say which.
+"""
 
 
 class Answer(NamedTuple):
-    """One finished answer; `new_tokens` counts all that were generated, EOS included."""
+    """One finished answer.
+
+    `new_tokens` counts all that were generated, EOS included; of a server's answer it is that
+    server's count, or None.
+    """
 
     text: str
     stop_reason: StopReason
-    new_tokens: int
+    new_tokens: int | None
 
 
 class _Task(NamedTuple):
@@ -106,7 +118,11 @@ class Generator(Protocol):
         ...
 
     def adapter_effect(self, conversations: Sequence[Sequence[Turn]]) -> float | None:
-        """Largest change of a next-token logit by the adapter; None where that is unknown."""
+        """Largest change of a next-token logit by the adapter; None where that is unknown.
+
+        Raises:
+            InvalidRunError: it is not known how large, but there is none.
+        """
         ...
 
 
@@ -138,6 +154,8 @@ class LocalGenerator:
         tokenizer: the base's tokenizer.
         adapter: what is known of the adapter; None for a base alone.
         name: the base's name for the records, "nano" or a Hub id.
+        against: another adapter, loaded as `model.adapter.AGAINST`, with which the arm "base"
+            answers; None for the base alone.
     """
 
     def __init__(
@@ -146,6 +164,7 @@ class LocalGenerator:
         tokenizer: PreTrainedTokenizerBase,
         adapter: AdapterInfo | None,
         name: str | None = None,
+        against: AdapterInfo | None = None,
     ) -> None:
         from peft import PeftModel
         from peft.tuners.tuners_utils import BaseTunerLayer
@@ -156,6 +175,7 @@ class LocalGenerator:
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
         self.adapter = adapter
+        self.against = against
         tuned = isinstance(model, PeftModel)
         self.network = cast("PreTrainedModel", self.model.get_base_model() if tuned else model)
         if self.network.config._attn_implementation != "sdpa":
@@ -164,7 +184,7 @@ class LocalGenerator:
         self.name = name or self.network.name_or_path
         self.arms: tuple[Arm, ...] = ("base", "theobot") if tuned else ("base",)
         self.formats: Mapping[Arm, PromptFormat] = {
-            "base": "seed" if tokenizer.chat_template is None else "chat",
+            "base": against.prompt_format if against else base_format(tokenizer),
             "theobot": "seed" if adapter is None else adapter.prompt_format,
         }
         self.context_window: int = self.network.config.get_text_config().max_position_embeddings
@@ -177,7 +197,8 @@ class LocalGenerator:
         return {
             "model": self.name,
             "adapter_sha256": adapter.sha256() if adapter else None,
-            "adapter_config_sha256": _file_hash(adapter) if adapter else None,
+            "adapter_config_sha256": adapter.config_sha256() if adapter else None,
+            "against_sha256": self.against.identity() if self.against else None,
             "decoding": {
                 "method": "greedy",
                 "repetition_penalty": 1.0,
@@ -330,13 +351,23 @@ class LocalGenerator:
         from theobot.generation.mixing import restore
 
         restore(self._layers)
-        off = arm == "base"
-        if all(layer.disable_adapters is off for layer in self._layers):
-            return
-        if off:
-            self.model.base_model.disable_adapter_layers()
-        else:
-            self.model.base_model.enable_adapter_layers()
+        name = self._adapter_of(arm)
+        off = name is None
+        if not all(layer.disable_adapters is off for layer in self._layers):
+            if off:
+                self.model.base_model.disable_adapter_layers()
+            else:
+                self.model.base_model.enable_adapter_layers()
+        if not off and not all(layer.active_adapters == [name] for layer in self._layers):
+            self.model.set_adapter(name, inference_mode=True)
+
+    def _adapter_of(self, arm: Arm) -> str | None:
+        """PEFT's name of the adapter with which an arm answers; None for the base alone."""
+        from theobot.model.adapter import AGAINST, TUNED
+
+        if arm == "theobot":
+            return TUNED
+        return AGAINST if self.against else None
 
     def _task(self, turns: Sequence[Turn], cap: int, arm: Arm, chosen: PromptFormat) -> _Task:
         prompt = tokenize_prompt(self.tokenizer, turns, chosen)
@@ -402,7 +433,7 @@ class LocalGenerator:
 
         of_base = arms.count("base")
         self._switch("theobot")
-        with mixed(self._layers) as mixture:
+        with mixed(self._layers, self._adapter_of("base")) as mixture:
 
             def before_step(live: Sequence[int]) -> None:
                 mixture.base_rows = bisect_left(live, of_base)
@@ -417,7 +448,11 @@ class LocalGenerator:
 
 
 def load_generator(
-    selection: Selection, device: str = "auto", *, compute: Compute | None = None
+    selection: Selection,
+    device: str = "auto",
+    *,
+    compute: Compute | None = None,
+    against: AdapterInfo | None = None,
 ) -> LocalGenerator:
     """Load the selected base once, and its adapter, if any, over it.
 
@@ -425,6 +460,7 @@ def load_generator(
         selection: what `model.adapter.select` chose.
         device: where to compute; see `choose_compute`.
         compute: the choice already made, when a command has shown it.
+        against: another adapter of the same base, with which the arm "base" answers.
 
     Raises:
         TheobotError: the model or the adapter cannot be loaded.
@@ -435,13 +471,14 @@ def load_generator(
 
     base, tokenizer = load_base(selection.model, compute or choose_compute(device))
     info = selection.adapter
-    model = base if info is None else load_adapter(base, info)
-    return LocalGenerator(model, tokenizer, info, selection.model)
+    model = base if info is None else load_adapter(base, info, against)
+    return LocalGenerator(model, tokenizer, info, selection.model, against)
+
+
+def base_format(tokenizer: PreTrainedTokenizerBase) -> PromptFormat:
+    """The prompt format in which a base alone is asked: its own chat template, if it has one."""
+    return "seed" if tokenizer.chat_template is None else "chat"
 
 
 def _caps(max_new_tokens: Sequence[int] | int, count: int) -> Sequence[int]:
     return [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
-
-
-def _file_hash(adapter: AdapterInfo) -> str:
-    return hashlib.sha256((adapter.path / "adapter_config.json").read_bytes()).hexdigest()

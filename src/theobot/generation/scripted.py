@@ -38,6 +38,7 @@ class ScriptedGenerator:
             "model": "scripted",
             "adapter_sha256": None,
             "adapter_config_sha256": None,
+            "against_sha256": None,
             "decoding": {"method": "scripted"},
         }
 
@@ -152,6 +153,7 @@ class ScriptedBatch:
 
     def _update(self, key: int) -> Update:
         answer, words = self._rows[key]
+        assert answer.new_tokens is not None, "a script knows its words"
         if words:
             written = len(answer.text.split(" ")) - len(words) + 1
             piece = words.pop(0)

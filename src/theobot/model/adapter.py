@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.config import PromptFormat, TrainSettings
 from theobot.errors import AdapterError, RunError
-from theobot.run_folder import HOME_ADAPTER, RunFolder, newest_finished_run, read_json
+from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 NOTES = "theobot.json"
+
+TUNED = "default"
+"""PEFT's name for the adapter that answers as Theobot."""
+AGAINST = "against"
+"""Its name for another one that Theobot is compared with."""
 
 KNOWN_KEYS = frozenset(
     "r lora_alpha lora_dropout target_modules exclude_modules bias use_rslora use_dora "
@@ -58,7 +65,15 @@ class AdapterInfo(NamedTuple):
 
     def sha256(self) -> str:
         """Hash of the weights."""
-        return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
+        return file_sha256(self.path / WEIGHTS)
+
+    def config_sha256(self) -> str:
+        """Hash of adapter_config.json: the same weights with another scale are another adapter."""
+        return file_sha256(self.path / CONFIG)
+
+    def identity(self) -> str:
+        """One hash of both."""
+        return hashlib.sha256((self.sha256() + self.config_sha256()).encode()).hexdigest()
 
 
 class Selection(NamedTuple):
@@ -131,23 +146,45 @@ def _refuse_unknown(path: Path, config: dict[str, Any]) -> None:
         )
 
 
-def load_adapter(base: PreTrainedModel, info: AdapterInfo) -> PeftModel:
+def load_adapter(
+    base: PreTrainedModel, info: AdapterInfo, against: AdapterInfo | None = None
+) -> PeftModel:
     """Put an adapter on a loaded base; its weights stay float32 whatever the base's format.
+
+    Args:
+        base: the loaded base.
+        info: the adapter, which is active afterwards.
+        against: a second one to compare it with, loaded under the name `AGAINST`.
 
     Raises:
         AdapterError: the weights are damaged or belong to another base.
     """
     from peft import PeftModel
+
+    both = [info] if against is None else [info, against]
+    for one in both:
+        with _explained(one):
+            _check_shapes(base, one)
+    with _explained(info):
+        model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info))
+    if against is not None:
+        with _explained(against):
+            model.add_adapter(AGAINST, lora_config(against))
+            model.load_adapter(str(against.path), AGAINST)
+        model.set_adapter(TUNED)
+    return model.eval()
+
+
+@contextmanager
+def _explained(info: AdapterInfo) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        _check_shapes(base, info)
-        model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info))
+        yield
     except SafetensorError as error:
         raise AdapterError(f"{info.path / WEIGHTS}: damaged ({error}).") from None
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise AdapterError(f"{info.path}: cannot be put on this base: {error}.") from None
-    return model.eval()
 
 
 def lora_config(info: AdapterInfo) -> LoraConfig:

@@ -27,6 +27,11 @@ _FOUR_BIT_ERROR = 0.25
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+def is_hub_id(model: str) -> bool:
+    """Whether a model is named as the Hub names it: "owner/name"."""
+    return bool(_HUB_ID.fullmatch(model)) and not model.startswith(".")
+
+
 def resolve_model(model: str) -> str:
     """What transformers is to load: a folder that was checked, or a Hub id.
 
@@ -42,7 +47,7 @@ def resolve_model(model: str) -> str:
     if model and folder.is_dir():
         _check_folder(folder)
         return str(folder)
-    if _HUB_ID.fullmatch(model) and not model.startswith("."):
+    if is_hub_id(model):
         return model
     raise ModelError(
         f'model "{model}": no such folder. Type a Hub id such as Qwen/Qwen2.5-7B-Instruct, '

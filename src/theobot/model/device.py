@@ -89,7 +89,7 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
     available["mps"] = torch.backends.mps.is_available()
     if device == "auto":
         best = next(name for name in ("cuda", "mps", "cpu") if available[name])
-        return torch.device(best), "no GPU was found" if best == "cpu" else "it is the GPU here"
+        return torch.device(best), _no_gpu() if best == "cpu" else "it is the GPU here"
     try:
         chosen = torch.device(device)
     except RuntimeError:
@@ -101,6 +101,12 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
         count = torch.cuda.device_count()
         raise SettingsError(f"device {device!r}: this machine has {count} GPU(s), from cuda:0 on.")
     return chosen, "as asked"
+
+
+def _no_gpu() -> str:
+    # Of a build for a GPU a person mostly expects that it computes there.
+    hint = ", `theobot doctor` says why" if torch.version.hip or torch.version.cuda else ""
+    return f"no GPU was found{hint}"
 
 
 def keep_freed_memory() -> bool:

@@ -74,7 +74,7 @@ def fetch_model(
     target = Path(HF_HUB_CACHE) if output is None else output.expanduser()
     try:
         found = find_files(model, endpoint)
-        _refuse_small_disk(target, found.octets)
+        refuse_small_disk(target, found.octets)
         on_note(f"Fetching {len(found.files)} files of {model}, {found.octets / 1e9:.1f} GB.")
         folder = snapshot_download(
             model,
@@ -109,7 +109,12 @@ def find_files(model: str, endpoint: str | None = None) -> Download:
     return Download(files, sum(names[name] for name in files), info.sha)
 
 
-def _refuse_small_disk(target: Path, octets: int) -> None:
+def refuse_small_disk(target: Path, octets: float) -> None:
+    """See that so many bytes can be written to a folder that need not exist yet.
+
+    Raises:
+        ModelError: less is free on its disk.
+    """
     existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if free < octets:

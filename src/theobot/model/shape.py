@@ -144,6 +144,14 @@ QWEN25 = {
 """The Qwen2.5 models by size, so that asking about them needs no download."""
 
 
+def qwen25_shape(model: str) -> ModelShape | None:
+    """The shape of a Qwen2.5 model by its Hub id, without its config; None for any other."""
+    owner, _, name = model.partition("/")
+    if owner != "Qwen" or not name.startswith("Qwen2.5-"):
+        return None
+    return QWEN25.get(name.removeprefix("Qwen2.5-").removesuffix("-Instruct"))
+
+
 def shape_of(model: str) -> ModelShape:
     """The shape of a base model; asks the network only for models that are not Qwen2.5.
 
@@ -153,12 +161,8 @@ def shape_of(model: str) -> ModelShape:
     Raises:
         ModelError: its config cannot be had, or it is built differently.
     """
-    owner, _, name = model.partition("/")
-    if owner == "Qwen" and name.startswith("Qwen2.5-"):
-        size = name.removeprefix("Qwen2.5-").removesuffix("-Instruct")
-        if size in QWEN25:
-            return QWEN25[size]
-    return shape_of_config(load_config(model), model)
+    known = qwen25_shape(model)
+    return known if known is not None else shape_of_config(load_config(model), model)
 
 
 def shape_of_config(config: Any, model: str) -> ModelShape:

@@ -7,7 +7,7 @@ from transformers import TrainingArguments
 
 from theobot.config import TrainSettings
 from theobot.run_folder import RunFolder
-from theobot.training import ranks
+from theobot.training import launch
 
 
 def training_arguments(
@@ -30,7 +30,7 @@ def training_arguments(
         optim="adamw_torch",
         bf16=training.bf16,
         # Under FSDP the model is loaded on the CPU, and moves to the GPU part by part.
-        use_cpu=device.type == "cpu" and not ranks.fsdp_wanted(),
+        use_cpu=device.type == "cpu" and not launch.fsdp_wanted(),
         seed=settings.seed,
         save_strategy=when,
         save_steps=training.save_steps or 500,

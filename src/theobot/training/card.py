@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from theobot.config import TrainSettings
+from theobot.data.dataset import shipped_training_data
+from theobot.model.base import NANO
+from theobot.model.card import (
+    LIMITS,
+    figures_section,
+    front_matter,
+    is_hub_id,
+    licence_section,
+)
 
 
 def _variants(settings: TrainSettings) -> dict[str, str]:
@@ -18,6 +28,16 @@ def _variants(settings: TrainSettings) -> dict[str, str]:
         "base in training": settings.load_in_4bit and "4 bits (NF4)",
     }
     return {name: value for name, value in chosen.items() if value}
+
+
+def _data(settings: TrainSettings) -> str:
+    """What the training rows are and whose; a path is never told."""
+    data = settings.data or ""
+    if data == str(shipped_training_data()):
+        return "the open GCSE RE set that comes with Theobot, CC BY 4.0."
+    if is_hub_id(data):
+        return f"the dataset {data}, under its own licence."
+    return f"{Path(data).name}, of whoever trained this; their licence is not known here."
 
 
 def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[str, Any]) -> str:
@@ -53,19 +73,14 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
             "learned tokens": tokens.loss_on,
         }.items()
     )
-    return f"""---
-base_model: {settings.model}
-library_name: peft
-pipeline_tag: text-generation
-language: en
-tags: [lora, religious-education]
----
+    base = settings.model if settings.model == NANO or is_hub_id(settings.model) else "a local base"
+    matter = front_matter(
+        settings.model, library="peft", relation="adapter", data=settings.data or None
+    )
+    return f"""{matter}
+# Theobot adapter for {base}
 
-# Theobot adapter for {settings.model}
-
-A LoRA adapter for questions from GCSE Religious Education, made with Theobot. It is a revision
-aid for teachers and supervised pupils. It can be wrong, above all about verses: check every
-citation. It is no exam board's product and its answers are no grade prediction.
+A LoRA adapter for questions from GCSE Religious Education, made with Theobot.
 
 ## Prompt format
 
@@ -81,13 +96,19 @@ citation. It is no exam board's product and its answers are no grade prediction.
 
 Loss on the last step: {result["final_loss"]:.4f} nats per token; {kept}.
 
+{figures_section(None)}
+## Limits
+
+{LIMITS}
+
+{licence_section(settings.model, _data(settings))}
 ## Use
 
 ```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-base = AutoModelForCausalLM.from_pretrained("{settings.model}", dtype="auto")
+base = AutoModelForCausalLM.from_pretrained("{base}", dtype="auto")
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 ```
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from transformers.trainer import TRAINER_STATE_NAME
 
-from theobot.training import ranks
+from theobot.model import ranks
 
 _KEPT_CHECKPOINTS = 2
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from theobot.config import TrainSettings
 from theobot.data.tokens import TokenRow, tokenize_rows
 from theobot.errors import ModelError
+from theobot.model import ranks
 from theobot.model.base import NANO, load_tokenizer
 from theobot.model.device import choose_compute
 from theobot.model.memory import GIB, PassPlan
 from theobot.model.shape import shape_of
-from theobot.training import ranks
+from theobot.training import launch
 from theobot.training.budget import (
     RowLengths,
     Verdict,
@@ -122,7 +123,7 @@ def choose_passes(
     training, device_type = settings.training, compute.device.type
     most = most_tokens(settings, lengths, device_type)
     as_asked = lengths.plan(most, training.checkpoint_every_n_layers or 0)
-    if ranks.fsdp_wanted():
+    if launch.fsdp_wanted():
         on_note("Memory is not foretold under FSDP, which spreads the model over the GPUs.")
         return as_asked
     try:

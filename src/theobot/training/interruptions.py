@@ -8,18 +8,25 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from theobot.errors import RunError, TheobotError
+from theobot.model import ranks
 from theobot.run_folder import RunFolder, write_problem
-from theobot.training import ranks
 
+_TEXT_KEPT = 2000
+"""Characters of an error's text, from its end."""
 _SAME_SIGNAL = 5.0
 """Seconds in which a launcher's signal is that of the person, sent on."""
 
 
 @contextlib.contextmanager
 def recorded_failure(folder: RunFolder) -> Iterator[None]:
-    """Note in state.json why a run ended early, and tell a full disk in a sentence."""
+    """Note in state.json why a run ended early, and tell a full disk in a sentence.
+
+    `theobot doctor --run` reads it: `status`, `reason`, and of a failure also its kind, the end of
+    its text, the last logged step and the time (UTC).
+    """
     try:
         yield
     except BaseException as error:
@@ -29,10 +36,24 @@ def recorded_failure(folder: RunFolder) -> Iterator[None]:
         # The disk may be full; the first failure is the one to tell.
         with contextlib.suppress(TheobotError):
             if ranks.is_first():
-                folder.update_state(status=status, reason=reason)
+                folder.update_state(
+                    status=status, reason=reason, failure=_failure(folder, error, reason)
+                )
         if problem:
             raise RunError(problem) from error
         raise
+
+
+def _failure(folder: RunFolder, error: BaseException, reason: str) -> dict[str, object]:
+    from theobot.training.metrics import read_metrics
+
+    logged = read_metrics(folder.metrics)
+    return {
+        "error": type(error).__name__,
+        "text": reason[-_TEXT_KEPT:],
+        "step": logged[-1]["step"] if logged else None,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _write_failure(folder: RunFolder, error: BaseException) -> str | None:

@@ -22,8 +22,8 @@ from transformers import PreTrainedModel
 
 from theobot.config import LoraSettings, TrainSettings
 from theobot.errors import SettingsError
+from theobot.model import ranks
 from theobot.run_folder import RunFolder
-from theobot.training import ranks
 from theobot.training.checkpoints import as_write_errors, publish
 
 ADAPTER = "default"

@@ -14,9 +14,9 @@ from theobot.data.dataset import (
 )
 from theobot.data.examples import Example, read_examples
 from theobot.errors import DataError, RunError, SettingsError
+from theobot.model import ranks
 from theobot.model.base import resolve_model
 from theobot.run_folder import RunFolder, new_run_folder, read_json
-from theobot.training import ranks
 from theobot.training.choices import refuse_unsound
 
 

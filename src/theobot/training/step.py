@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from theobot.data.batches import pack, share_out
 from theobot.data.tokens import TokenRow
 from theobot.errors import ModelError
-from theobot.training import ranks
+from theobot.model import ranks
 
 T = TypeVar("T")
 

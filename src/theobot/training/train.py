@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.config import TrainSettings
 from theobot.errors import RunError
+from theobot.model import ranks
 from theobot.run_folder import RunFolder, read_json, write_json, write_text
-from theobot.training import ranks
+from theobot.training import launch
 from theobot.training.interruptions import recorded_failure, stop_signals
 from theobot.training.plan import TrainPlan, dataset_summary, same_plan
 
@@ -73,7 +74,7 @@ def train(
     settings = plan.settings
     own_gpu = ranks.local_rank() if ranks.world_size() > 1 else None
     compute = choose_compute(settings.device, settings.training.bf16, local_rank=own_gpu)
-    ranks.refuse_impossible_start(settings, compute.device)
+    launch.refuse_impossible_start(settings, compute.device)
     if not ranks.is_first():
         on_report, on_note = (lambda report: None), (lambda note: None)
     on_note(compute.sentence())
@@ -119,8 +120,9 @@ def _train(
         if ranks.is_first():
             folder.make()
         # Under FSDP the model may be too large for one GPU; it gets there part by part.
-        where = compute._replace(device=torch.device("cpu")) if ranks.fsdp_wanted() else compute
-        base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
+        where = compute._replace(device=torch.device("cpu")) if launch.fsdp_wanted() else compute
+        with recorded_failure(folder):
+            base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
     passes = min(ranks.gathered(passes))  # one cut for all, that of the fullest device
     with ranks.together():
         if ranks.is_first() and not plan.resume:

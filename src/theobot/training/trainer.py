@@ -30,8 +30,8 @@ from theobot.data.batches import flatten, share_out
 from theobot.data.dataset import to_dataset
 from theobot.data.tokens import TokenRow
 from theobot.errors import ModelError
+from theobot.model import ranks
 from theobot.run_folder import RunFolder
-from theobot.training import ranks
 from theobot.training.arguments import training_arguments
 from theobot.training.budget import COMFORT, rows_of, tuned
 from theobot.training.checkpoints import (

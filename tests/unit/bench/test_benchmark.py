@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from theobot.bench.benchmark import run_bench
-from theobot.errors import AdapterError, InvalidRunError
+from theobot.bench.plan import read_plan
+from theobot.errors import AdapterError, DataError, InvalidRunError
 from theobot.generation.generator import LocalGenerator
+from theobot.generation.grounded import GroundedGenerator
 from theobot.generation.scripted import ScriptedGenerator
+from theobot.model.adapter import load_adapter, read_adapter_info
 
 
 def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
@@ -80,3 +85,60 @@ def test_the_tiny_model_runs_the_whole_benchmark(
         ("theobot", "seed"),
     }
     assert all(1 <= r.new_tokens <= r.max_new_tokens for r in result.records)
+
+
+def test_two_adapters_are_compared_under_their_own_names(
+    tiny_base_folder: Path, tiny_tokenizer, tiny_info, tmp_path: Path, question_folder: Path
+):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_info.path, other)
+    config = json.loads((other / "adapter_config.json").read_text())
+    (other / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 100}))
+    against = read_adapter_info(other)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base_folder, dtype="float32")
+    model = load_adapter(base, tiny_info, against)
+    generator = LocalGenerator(model, tiny_tokenizer, tiny_info, "tiny", against)
+    result = run_bench(generator, tmp_path / "b", questions=question_folder, limit=1)
+    assert (tmp_path / "b" / "other_adapter_in_domain.txt").is_file()
+    assert not (tmp_path / "b" / "base_in_domain.txt").exists()
+    assert result.report.arms == ("Other adapter", "Theobot")
+    assert "fine-tune" not in result.report.decision.words
+    assert result.report.fingerprint["other adapter (SHA-256)"] == against.identity()
+    assert read_plan(tmp_path / "b" / "plan.json").against == against.identity()
+    assert "Asked twice in other batches, the other adapter changed" in " ".join(
+        light.sentence for light in result.report.trust
+    )
+    # In a folder that compares with the base, the same adapter's answers are others.
+    alone = LocalGenerator(
+        load_adapter(AutoModelForCausalLM.from_pretrained(tiny_base_folder), tiny_info),
+        tiny_tokenizer,
+        tiny_info,
+        "tiny",
+    )
+    again = run_bench(alone, tmp_path / "b", questions=question_folder, limit=1)
+    assert again.report.plan_status == "changed after answers were seen"
+    assert [change for change in again.report.plan_changes if change.startswith("against")]
+    assert len(list((tmp_path / "b").glob("answers-*.jsonl"))) == 1
+
+
+def test_the_worth_of_verses_is_measured_on_the_questions_that_name_some(
+    tmp_path: Path, question_folder: Path
+):
+    file = question_folder / "in_domain_questions.txt"
+    file.write_text(file.read_text() + "Explain what Micah 4:3 teaches about peace.\n")
+    told = ScriptedGenerator(lambda question, arm: f"{arm} {'plowshares' in question}")
+    result = run_bench(GroundedGenerator(told), tmp_path / "b", questions=question_folder)
+    assert [record.text for record in result.records] == ["theobot False", "theobot True"]
+    assert result.report.arms == ("Without verses", "With verses")
+    assert (tmp_path / "b" / "with_verses_in_domain.txt").is_file()
+    assert read_plan(tmp_path / "b" / "plan.json").against == "Theobot without the verses"
+
+
+def test_without_a_verse_there_is_nothing_to_measure(tmp_path: Path, question_folder: Path):
+    generator = GroundedGenerator(ScriptedGenerator({}))
+    for file in question_folder.glob("references*"):
+        file.unlink()
+    for name in ("in", "near", "out_of"):
+        (question_folder / f"{name}_domain_questions.txt").write_text(f"What is {name}?\n")
+    with pytest.raises(DataError, match="names a Bible verse"):
+        run_bench(generator, tmp_path / "b", questions=question_folder)

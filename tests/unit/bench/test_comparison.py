@@ -132,3 +132,9 @@ def test_the_plan_is_met_only_if_all_three_claims_hold(inside, near, far, code):
     assert decision.exit_code == code
     assert decision.met == {0: True, 3: False, 4: None}[code]
     assert decision.words.endswith("questions.") or code == 0
+
+
+def test_where_nothing_differed_no_spread_is_made_up():
+    found = compare("x", "check", [1] * 6, [1] * 6, ALONE[:6], margin=0.05, seed=1)
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert (found.detectable, found.more_questions) == (None, None)

@@ -71,3 +71,11 @@ def test_figures_of_a_small_set_are_those_counted_by_hand():
     assert tuned.overlap_gain.n == 2
     assert tuned.overlap_gain.mean == pytest.approx(0.75)
     assert json.dumps([base.to_json(), tuned.to_json()])
+
+
+def test_how_answers_ended_is_unknown_where_a_server_does_not_tell():
+    questions = [Question(name, "in_domain", "?", 1, None, {}) for name in "12"]
+    records = [record("1", "theobot", "peace", "stop"), record("2", "theobot", "war", "length")]
+    (tuned,) = measure_health(questions, records)
+    assert (tuned.stopped, tuned.new_turn) == (None, None)
+    assert json.loads(json.dumps(tuned.to_json()))["stopped"] is None

@@ -34,3 +34,19 @@ def test_rates_of_both_arms():
         "cite scripture": (0, 2, 1, 2),
         "cite what does not exist, of those that cite": (0, 0, 1, 1),
     }
+
+
+def test_an_arm_of_which_a_server_does_not_tell_how_answers_ended_has_no_such_rate():
+    questions = [Question(name, "in_domain", "Why pray?", 1, None, {}) for name in "ab"]
+    records = [
+        record("a", "base", "So."),
+        record("b", "base", "So.", "new_turn"),
+        record("a", "theobot", "So.", "stop"),
+        record("b", "theobot", "So.\nUser: more", "length"),
+    ]
+    rates = {name: (base, theobot) for name, base, theobot in count_rates(questions, records)}
+    for name in ("ended by themselves", "speak for the user or name roles"):
+        base, theobot = rates[name]
+        assert (base.successes, base.n) == (1, 2)
+        assert theobot.n == 0
+    assert rates["cut at their cap"][1].successes == 1

@@ -1,6 +1,7 @@
 """The verdict from saved answers: the honesty of it, without a model."""
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -189,3 +190,11 @@ def test_without_torch_every_number_comes_again(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert done.returncode == 4, done.stderr.decode()
     assert {name: (folder / name).read_bytes() for name in names} == before
+
+
+def test_separate_claims_of_the_sets_are_corrected_together(tmp_path):
+    report = rejudge(save(tmp_path / "b", {"in_domain": 0.1}, count=40)).report
+    raw = {one.name: one.p for one in report.sets if math.isfinite(one.p)}
+    assert report.holm.keys() == raw.keys()
+    assert min(report.holm.values()) == pytest.approx(min(1, len(raw) * min(raw.values())))
+    assert all(report.holm[name] >= p for name, p in raw.items())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theobot.data.prompt import Turn, parse_prompt, render_prompt
+from theobot.data.prompt import SEED_CHAT_TEMPLATE, Turn, parse_prompt, render_prompt
 
 QUESTION = st.text(min_size=1).filter(lambda text: "\nUser:" not in text and "\nAssi" not in text)
 
@@ -23,6 +23,21 @@ def test_the_chat_format_is_the_tokenizers_template(tiny_tokenizer):
         "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
         "<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text())))
+def test_the_seed_format_as_a_chat_template_gives_the_same_prompts(tiny_tokenizer_once, said):
+    turns = [Turn(role, text) for role, text in [*said, ("user", "Why?")]]
+    assert render_prompt(turns, "chat", tiny_tokenizer_once) == render_prompt(turns, "seed")
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer_once(tiny_base_folder):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base_folder)
+    tokenizer.chat_template = SEED_CHAT_TEMPLATE
+    return tokenizer
 
 
 @given(st.lists(QUESTION, min_size=1, max_size=5).filter(lambda texts: len(texts) % 2 == 1))

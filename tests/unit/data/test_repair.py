@@ -252,7 +252,7 @@ def test_a_file_of_old_line_ends_is_one_line(tmp_path):
 LETTERS = st.text(st.sampled_from("\"',:{}[]()\\ \n\tab.é“”’6!"), max_size=25)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(question=LETTERS, completion=LETTERS, quotes=st.booleans(), meta=st.booleans())
 def test_a_text_comes_back_whole_or_its_line_is_reported(question, completion, quotes, meta):
     row = {"prompt": f"User: {question}\nAssistant:", "completion": completion}
@@ -282,7 +282,7 @@ PIECES = [
 FRAGMENTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=25)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(FRAGMENTS)
 def test_no_line_is_lost_whatever_comes(fragments):
     lines = "".join(fragments).split("\n")

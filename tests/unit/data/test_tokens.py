@@ -35,7 +35,7 @@ def test_eos_is_learned_even_where_it_is_also_the_padding(tiny_tokenizer):
 
 
 @pytest.mark.parametrize("format_", ["seed", "chat"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(completion=st.text(min_size=1).filter(lambda text: text.strip() != ""))
 def test_the_training_prefix_is_the_prompt_used_to_ask(tiny_tokenizer, format_, completion):
     row_example = example(completion)

@@ -29,6 +29,15 @@ def test_settings_decide_the_format_on_a_cpu(bf16, dtype):
     assert compute.reason.startswith("as asked")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize(("hip", "told"), [(None, False), ("7.2.0", True)])
+def test_a_build_for_a_gpu_that_finds_none_names_the_doctor(monkeypatch, hip, told):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert ("`theobot doctor` says why" in choose_compute().reason) is told
+
+
 @pytest.mark.parametrize("name", ["gpu", "tpu:0", "", "cuda:99"])
 def test_devices_that_are_not_here_are_refused_with_those_that_are(name):
     with pytest.raises(SettingsError, match=r"not on this machine.*cpu|has \d+ GPU|this machine"):

@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from theobot.config import TrainSettings
-from theobot.errors import RunError, SettingsError, TheobotError
+from theobot.errors import RunError, TheobotError
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +21,6 @@ T = TypeVar("T")
 
 _FIRST_SPEAKS = 10.0
 """Seconds in which the first process of a machine tells an error that all have."""
-_LAUNCHERS = {
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
-}
 
 
 def rank() -> int:
@@ -56,74 +51,6 @@ def leave_word_to_first() -> None:
     """
     if local_rank() > 0:
         time.sleep(_FIRST_SPEAKS)
-
-
-def fsdp_wanted() -> bool:
-    """Whether `accelerate launch` was asked to shard the model over the processes."""
-    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-
-
-def refuse_impossible_start(settings: TrainSettings, device: torch.device) -> None:
-    """Refuse what was started but cannot work, with the reason.
-
-    All processes of a machine come to the same verdict, so that none waits for another.
-
-    Args:
-        settings: what is to be trained.
-        device: where this process computes.
-
-    Raises:
-        SettingsError: a launcher's engine that is not supported, FSDP where it would silently
-            become something else, or several GPUs in one process.
-    """
-    import torch
-
-    for variable, name in _LAUNCHERS.items():
-        if os.environ.get(variable, "false").lower() == "true":
-            raise SettingsError(
-                f"{name} was asked for, but training supports DDP and FSDP2. Start "
-                "`accelerate launch` with --multi_gpu, or with --use_fsdp --fsdp_version 2."
-            )
-    if fsdp_wanted():
-        _refuse_impossible_fsdp(settings, device)
-    if world_size() > 1 and "RANK" not in os.environ:
-        raise SettingsError(
-            f"WORLD_SIZE is {world_size()}, but RANK is not set. Start several processes with "
-            "`torchrun --nproc-per-node N -m theobot train ...`, or unset WORLD_SIZE."
-        )
-    if world_size() == 1 and device.type == "cuda" and torch.cuda.device_count() > 1:
-        raise SettingsError(
-            f"{torch.cuda.device_count()} GPUs are visible, and transformers would split each "
-            "batch over them. Use all: torchrun --nproc-per-node gpu -m theobot train ... "
-            "Or one: CUDA_VISIBLE_DEVICES=0 theobot train ..."
-        )
-
-
-def _refuse_impossible_fsdp(settings: TrainSettings, device: torch.device) -> None:
-    if device.type == "cpu":
-        raise SettingsError(
-            "FSDP was asked for, but this run computes on the CPU, where transformers would "
-            "silently use DDP instead: every process would hold the whole model. Start "
-            "`accelerate launch` without --use_fsdp, or on GPUs."
-        )
-    if os.environ.get("FSDP_VERSION", "1") != "2":
-        raise SettingsError(
-            "FSDP version 1 was asked for; it cannot shard a bfloat16 base together with a "
-            "float32 adapter. Start `accelerate launch` with --fsdp_version 2."
-        )
-    unfit = {
-        "load_in_4bit = true": settings.load_in_4bit,
-        'lora.init_lora_weights = "pissa"': settings.lora.init_lora_weights == "pissa",
-    }
-    for found, given in unfit.items():
-        if given:
-            raise SettingsError(
-                f"{found} does not go with FSDP, which holds a part of each weight in each "
-                "process. Leave it out, or start `accelerate launch` without --use_fsdp."
-            )
-    # Otherwise transformers loads weights in the first process alone, and leaves the others empty
-    # until accelerate fills them, which it does not do for an adapter put on in between.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
 
 @contextlib.contextmanager
@@ -183,6 +110,21 @@ def add_up(tensor: torch.Tensor) -> None:
 
     with _peers():
         distributed.all_reduce(tensor)
+
+
+@contextlib.contextmanager
+def first_before_others() -> Iterator[None]:
+    """A stretch that the first process goes through alone, and the others after it.
+
+    For what writes files that the others then find. Inside there must be no other exchange.
+    """
+    if not is_first():
+        gathered(None)
+    try:
+        yield
+    finally:
+        if is_first():
+            gathered(None)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""Facts of the machine, read without changing anything -> findings, each with its fix."""
