@@ -17,7 +17,8 @@ BENCHMARK = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "memor
 SEED = TrainSettings()
 
 
-@pytest.mark.parametrize("case", BENCHMARK["CASES"], ids=str)
+# The others are for `benchmarks/memory.py`: each takes seconds where bfloat16 is emulated.
+@pytest.mark.parametrize("case", BENCHMARK["CASES"][4:14:3], ids=str)
 def test_the_prediction_is_within_10_percent_of_the_measured_peak(case, tmp_path):
     config = Qwen2Config(
         vocab_size=8192,

@@ -89,22 +89,6 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
         check_file(str(tmp_path / "latin.txt"))
 
 
-def test_a_megabyte_takes_under_three_seconds():
-    find_citations('"In the beginning God created" (Genesis 1:1)')  # loads the text once
-    page = (
-        "Many Christians believe that life is holy, since people are made in God's image, as in "
-        'Genesis 1:27, and that killing is wrong: "You shall not murder" (Exodus 20:13). Muslims '
-        "hold that whoever saves one life saves all (Qur'an 5:32). Some Jews quote Sanhedrin 4:5, "
-        "and some Buddhists Dhammapada 129-130. In 2021 about 46 per cent of people in England and "
-        "Wales called themselves Christian; the other 54 per cent gave another answer or none. "
-    )
-    text = page * (1_000_000 // len(page))
-    started = time.process_time()
-    citations = find_citations(text)
-    assert time.process_time() - started < 3
-    assert len(citations) == 5 * (1_000_000 // len(page))
-
-
 def test_no_text_makes_it_stumble():
     awkward = [
         "",

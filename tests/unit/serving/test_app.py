@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 
 import httpx2
@@ -289,7 +290,11 @@ def test_a_record_that_cannot_be_written_costs_nobody_the_answer(open_server, tm
     assert f"--log {folder}: cannot be written" in caplog.text
 
 
-def test_a_fault_of_ours_is_told_as_one(caplog):
+def test_a_fault_of_ours_is_told_as_one(caplog, monkeypatch):
+    for name in ("uvicorn", "uvicorn.error", "theobot.serving"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+
     def check(text: str) -> str | None:
         raise ZeroDivisionError("a secret detail")
 
