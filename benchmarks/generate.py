@@ -37,7 +37,8 @@ import torch
 from trainers import make_model, note
 
 from theobot.data.prompt import Turn
-from theobot.generation.generator import Arm, LocalGenerator
+from theobot.generation.generator import Arm
+from theobot.generation.local import LocalGenerator
 from theobot.model.device import describe
 
 ARMS: tuple[Arm, ...] = ("base", "theobot")

@@ -43,7 +43,8 @@ from theobot.bench.questions import SETS, Question, read_questions
 from theobot.curriculum import __file__ as curriculum
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt
-from theobot.generation.generator import Arm, LocalGenerator, load_generator
+from theobot.generation.generator import Arm
+from theobot.generation.local import LocalGenerator, load_generator
 from theobot.generation.remote import Server, connect
 from theobot.model.adapter import select
 from theobot.nano import nano_folder

@@ -24,7 +24,7 @@ from theobot.errors import PROBLEMS, SettingsError
 from theobot.model import ranks
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
     from theobot.generation.remote import RemoteGenerator
 
 bench = App(

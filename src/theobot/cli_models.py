@@ -13,7 +13,8 @@ from theobot.errors import SettingsError
 from theobot.model import ranks
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import Arm, LocalGenerator
+    from theobot.generation.generator import Arm
+    from theobot.generation.local import LocalGenerator
     from theobot.generation.remote import RemoteGenerator
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -110,7 +111,7 @@ def load_generator(
     from theobot.model.adapter import read_adapter_info, select
 
     selection = select(selectors.run, selectors.adapter, selectors.model, base_only=base)
-    from theobot.generation import generator
+    from theobot.generation import local
     from theobot.model.device import choose_compute
 
     own_gpu = ranks.local_rank() if ranks.world_size() > 1 else None
@@ -122,7 +123,7 @@ def load_generator(
     other = None if against is None else read_adapter_info(adapter_folder(against))
     if other is not None:
         terminal.note(f"Compared with the adapter {other.path}, instead of with the base alone.")
-    return generator.load_generator(selection, compute=compute, against=other)
+    return local.load_generator(selection, compute=compute, against=other)
 
 
 def adapter_folder(path: Path) -> Path:

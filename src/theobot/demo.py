@@ -18,7 +18,7 @@ from theobot.errors import RunError
 from theobot.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
     from theobot.training.plan import TrainPlan
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"
@@ -45,7 +45,7 @@ def run_demo(
     Raises:
         RunError: the folder holds something else than an earlier demo.
     """
-    from theobot.generation.generator import load_generator
+    from theobot.generation.local import load_generator
     from theobot.model.adapter import select
     from theobot.model.device import choose_compute
 

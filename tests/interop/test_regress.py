@@ -18,7 +18,7 @@ from theobot.bench.regress import SAMPLES
 from theobot.config import TrainSettings, load_settings
 from theobot.data.prompt import Turn
 from theobot.errors import DataError
-from theobot.generation.generator import LocalGenerator, load_generator
+from theobot.generation.local import LocalGenerator, load_generator
 from theobot.model.adapter import select
 from theobot.training.plan import plan_training
 from theobot.training.train import train

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt
 from theobot.generation.chat import Conversation, Finished
-from theobot.generation.generator import Answer, LocalGenerator, load_generator
+from theobot.generation.generator import Answer
+from theobot.generation.local import LocalGenerator, load_generator
 from theobot.model.adapter import select
 
 QUESTION = "What is the main message of Deuteronomy 24:17?"

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from theobot.bench.benchmark import run_bench
 from theobot.bench.questions import SETS
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.generation.remote import Server, connect
 from theobot.model.adapter import load_adapter, read_adapter_info
 from theobot.serving.server import serving_in_thread

@@ -13,7 +13,7 @@ import pytest
 
 from theobot.bench.answers import answer_questions, plan_answers
 from theobot.bench.questions import SETS, read_questions
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import load_adapter, read_adapter_info
 
 CHILD = """

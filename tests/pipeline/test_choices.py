@@ -18,7 +18,7 @@ from theobot.data.examples import read_examples
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_rows
 from theobot.errors import SettingsError
-from theobot.generation.generator import load_generator
+from theobot.generation.local import load_generator
 from theobot.model.adapter import load_adapter, read_adapter_info, select
 from theobot.run_folder import read_json
 from theobot.training.metrics import read_metrics

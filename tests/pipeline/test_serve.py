@@ -16,7 +16,7 @@ import openai
 import pytest
 
 from theobot.data.prompt import Turn
-from theobot.generation.generator import LocalGenerator, load_generator
+from theobot.generation.local import LocalGenerator, load_generator
 from theobot.model.adapter import select
 
 TOKEN = "a-token-for-the-tests"

@@ -61,8 +61,9 @@ from theobot.errors import (
     ServerError,
     TheobotError,
 )
-from theobot.generation.generator import Arm, Generator, LocalGenerator
+from theobot.generation.generator import Arm, Generator
 from theobot.generation.grounded import GroundedGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
 from theobot.scripture.grounding import ground

@@ -24,7 +24,7 @@ from theobot.generation.generator import Arm
 from theobot.run_folder import write_text
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
 
 CHOICES = "choices.jsonl"
 

@@ -18,7 +18,8 @@ from theobot.data.tokens import TokenRow, tokenize_prompt
 if TYPE_CHECKING:
     import torch
 
-    from theobot.generation.generator import Arm, LocalGenerator
+    from theobot.generation.generator import Arm
+    from theobot.generation.local import LocalGenerator
 
 PASS_POSITIONS = 256
 """Most positions whose logits, (positions, V) in float32 for each arm, exist at one time."""

@@ -22,7 +22,8 @@ from lm_eval.tasks import TaskManager
 from theobot.config import PromptFormat
 from theobot.data.prompt import Role, Turn, render_prompt
 from theobot.errors import DataError, ModelError, SettingsError
-from theobot.generation.generator import Arm, LocalGenerator
+from theobot.generation.generator import Arm
+from theobot.generation.local import LocalGenerator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -19,7 +19,8 @@ from theobot.data.examples import Example
 from theobot.data.prompt import Turn, render_prompt
 from theobot.data.tokens import TokenRow, tokenize_rows
 from theobot.errors import DataError
-from theobot.generation.generator import Arm, LocalGenerator
+from theobot.generation.generator import Arm
+from theobot.generation.local import LocalGenerator
 
 PASS_TOKENS = 4096
 """Most tokens, padding included, in one pass through the model."""

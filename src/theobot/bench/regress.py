@@ -27,7 +27,7 @@ from theobot.generation.generator import Arm
 from theobot.run_folder import explain_write_errors, write_json, write_text
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
 
 RESULT = "regress.json"
 SAMPLES = "regress_samples.jsonl"

@@ -13,7 +13,7 @@ from theobot.errors import ModelError
 
 if TYPE_CHECKING:
     from theobot.config import PromptFormat
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
 
 ANSWER_TOKENS = 48
 LEAST_SAME = 0.8

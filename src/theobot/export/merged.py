@@ -24,7 +24,7 @@ from theobot.export.folder import (
 )
 from theobot.export.merging import merge
 from theobot.generation.decoding import stop_ids
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import NOTES, Selection, load_adapter
 from theobot.model.base import load_base
 from theobot.model.card import figures_of, merged_card

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from theobot.generation.generator import Arm, LocalGenerator
+    from theobot.generation.generator import Arm
+    from theobot.generation.local import LocalGenerator
 
 
 def largest_logit_change(generator: LocalGenerator, prompts: Sequence[Sequence[int]]) -> float:

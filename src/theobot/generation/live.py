@@ -20,7 +20,7 @@ from theobot.generation.generator import Answer, Arm, Generator
 if TYPE_CHECKING:
     from theobot.config import PromptFormat
     from theobot.generation.decoding import Row, State
-    from theobot.generation.generator import LocalGenerator
+    from theobot.generation.local import LocalGenerator
 
 _MOST_READ = 2048
 """Tokens of prompts, padding included, that are read while the others wait; one is always read."""

@@ -9,7 +9,7 @@ import pytest
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.plan import fix_plan, make_plan, write_plan
 from theobot.bench.questions import Question
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import AdapterInfo, load_adapter, read_adapter_info
 
 WORDS = ("agape", "zakah", "langar", "ahimsa")

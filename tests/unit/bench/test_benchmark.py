@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM
 from theobot.bench.benchmark import run_bench
 from theobot.bench.plan import read_plan
 from theobot.errors import AdapterError, DataError, InvalidRunError
-from theobot.generation.generator import LocalGenerator
 from theobot.generation.grounded import GroundedGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.generation.scripted import ScriptedGenerator
 from theobot.model.adapter import load_adapter, read_adapter_info
 

@@ -13,7 +13,7 @@ from theobot.export.fidelity import (
     refuse_other_model,
     sample,
 )
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import load_adapter
 
 

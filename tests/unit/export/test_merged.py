@@ -12,7 +12,7 @@ from theobot.data.prompt import Turn, render_prompt
 from theobot.errors import ModelError, RunError
 from theobot.export import merged as module
 from theobot.export.merged import MergedExport, export_merged
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import Selection, load_adapter
 
 QUESTIONS = ["What is the main message of Deuteronomy 24:17?", "What is sin?", "Why pray?"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import AdapterInfo, load_adapter, read_adapter_info
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from theobot.data.prompt import Turn
 from theobot.errors import AdapterError
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import AdapterInfo, load_adapter, read_adapter_info
 
 CONVERSATIONS = [[Turn("user", text)] for text in ("Why?", "What is peace?", "Who was Amos?")]

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from theobot.data.prompt import Turn
-from theobot.generation.generator import SCRIPTURE, LocalGenerator
+from theobot.generation.generator import SCRIPTURE
 from theobot.generation.grounded import GroundedGenerator, with_scripture
+from theobot.generation.local import LocalGenerator
 from theobot.generation.scripted import ScriptedGenerator
 
 VERSE = [Turn("user", "What does Micah 4:3 teach about peace?")]

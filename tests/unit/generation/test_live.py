@@ -13,8 +13,8 @@ from theobot.data.prompt import Turn
 from theobot.errors import AdapterError, ModelError
 from theobot.generation import live as live_module
 from theobot.generation.cache import BLOCK
-from theobot.generation.generator import LocalGenerator
 from theobot.generation.live import GrowingText
+from theobot.generation.local import LocalGenerator
 
 WORDS = "peace war justice mercy widow orphan stranger gate law love why what who".split()
 

@@ -12,7 +12,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from theobot.data.prompt import Turn
 from theobot.errors import AdapterError, ModelError
-from theobot.generation.generator import LocalGenerator
+from theobot.generation.local import LocalGenerator
 from theobot.generation.mixing import can_mix, mixed
 from theobot.model.base import load_base
 from theobot.model.device import Compute

@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt
 from theobot.errors import AdapterError, ModelError
-from theobot.generation.generator import Answer, LocalGenerator, load_generator
+from theobot.generation.generator import Answer
+from theobot.generation.local import LocalGenerator, load_generator
 from theobot.model.adapter import Selection, load_adapter
 
 QUESTIONS = [
