@@ -15,8 +15,9 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    # Not of the session: while it is open, its event loop runs, and no test can start another.
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sentence = "no Chromium; on Debian: apt-get install chromium"

@@ -132,7 +132,7 @@ def graded(choose: random.Random, better: float = 0.0) -> float:
 @pytest.mark.parametrize("n", [15, 30, 60, 120])
 def test_the_interval_covers_the_truth_as_often_as_it_says(n):
     choose = random.Random(n)
-    sets = 1500
+    sets = 1000
     covered = sum(
         (found := paired_interval([graded(choose) for _ in range(n)])).low <= 0 <= found.high
         for _ in range(sets)
