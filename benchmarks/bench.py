@@ -32,11 +32,12 @@ def main() -> int:
     parser.add_argument("--adapter", type=Path, required=True, help="an adapter of nano")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=int, help="most questions of each set")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         whole, killed = Path(place) / "whole", Path(place) / "killed"
         started = time.perf_counter()
-        code = start(options.adapter, whole).wait()
+        code = start(options, whole).wait()
         seconds = time.perf_counter() - started
         sets = Counter(record.set for record in read_answers(whole / ANSWERS))
         count = ", ".join(f"{number} {name}" for name, number in sets.items())
@@ -46,8 +47,8 @@ def main() -> int:
         shutil.copy(whole / PLAN, killed / PLAN)
         moments = random.Random(options.seed)
         for number in range(options.kills):
-            cut_off(options.adapter, killed, moments.uniform(0, seconds), number)
-        print(f"started once more: exit code {start(options.adapter, killed).wait()}")
+            cut_off(options, killed, moments.uniform(0, seconds), number)
+        print(f"started once more: exit code {start(options, killed).wait()}")
         found = {path.name: path.read_bytes() for path in killed.iterdir()}
         expected = {path.name: path.read_bytes() for path in whole.iterdir()}
     other = sorted(name for name in found | expected if found.get(name) != expected.get(name))
@@ -55,9 +56,10 @@ def main() -> int:
     return bool(other)
 
 
-def start(adapter: Path, output: Path) -> subprocess.Popen[bytes]:
+def start(options: argparse.Namespace, output: Path) -> subprocess.Popen[bytes]:
     """`theobot bench` as its own process, quiet."""
-    command = [sys.executable, "-m", "theobot", "bench", "--adapter", str(adapter)]
+    command = [sys.executable, "-m", "theobot", "bench", "--adapter", str(options.adapter)]
+    command += ["--limit", str(options.limit)] if options.limit else []
     return subprocess.Popen(
         [*command, "--device", "cpu", "-o", str(output)],
         stdout=subprocess.DEVNULL,
@@ -65,9 +67,9 @@ def start(adapter: Path, output: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def cut_off(adapter: Path, output: Path, after: float, number: int) -> None:
+def cut_off(options: argparse.Namespace, output: Path, after: float, number: int) -> None:
     """Start, wait, kill; say what was there by then."""
-    child = start(adapter, output)
+    child = start(options, output)
     try:
         child.wait(after)
     except subprocess.TimeoutExpired:

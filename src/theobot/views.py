@@ -228,6 +228,7 @@ def show_report(result: BenchResult) -> None:
                 one.verdict.value,
             )
             for one in report.sets
+            if one.n
         ],
     )
     line(report.decision.words)
