@@ -32,8 +32,8 @@ def test_only_whole_parts_of_a_path_are_masked(facts_of):
 
 
 def test_root_is_nobodys_name(facts_of):
-    facts = facts_of("cache-of-root", disks=[{"use": "runs", "path": "/root/runs", "free": 1}])
-    clean = masked(facts, Path("/root"), {"USER": "root"})
+    facts = facts_of("cache-of-root", disks=[{"use": "runs", "path": "/admin/runs", "free": 1}])
+    clean = masked(facts, Path("/admin"), {"USER": "root"})
     assert clean.disks[0].path == "~/runs"
     assert clean.hub.owner == "root"
 
