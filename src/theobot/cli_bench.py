@@ -62,13 +62,13 @@ def compare(
         against: Another adapter folder (or run) of the same base, to compare with instead of with
             the base alone.
         scripture: Compare Theobot with itself, given the words of the Bible verses that a question
-            names, on those questions alone; in `bench-scripture`.
+            names, on those questions alone.
         questions: Folder with in_domain_questions.txt, near_domain_questions.txt and
             out_of_domain_questions.txt; without it the shipped ones.
         same_prompt: Give both the seed's raw prompt, instead of each its own format.
         limit: Most questions per set.
-        output: Folder for answers and files; without it `bench` beside the adapter, or
-            `bench-against-<hash>`, or `bench-server` with --server.
+        output: Folder for answers and files; without it `bench` beside the adapter, with -server,
+            -scripture or -against-<hash> behind the name where that is asked for.
     """
     from theobot.bench.benchmark import run_bench
     from theobot.generation.grounded import GroundedGenerator
@@ -82,14 +82,17 @@ def compare(
     if servers.server is None:
         generator = load_generator(selectors, against=against)
         other = generator.against
-        name = "bench" if other is None else f"bench-against-{other.identity()[:8]}"
         together = ranks.joined(generator.network.device)
     else:
         generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
-        name = "bench-server"
-    name = "bench-scripture" if scripture else name
+    parts = [
+        "bench",
+        *(["server"] if servers.server else []),
+        *(["scripture"] if scripture else []),
+        *([f"against-{other.identity()[:8]}"] if other else []),
+    ]
     run = None if generator.adapter is None else generator.adapter.path.parent
-    folder = output or (run and run / name)
+    folder = output or (run and run / "-".join(parts))
     assert folder is not None, "without an adapter the base alone or a server is asked"
     with together, terminal.Progress("Answering") as progress:
         result = run_bench(

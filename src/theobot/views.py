@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from theobot.data.findings import Severity
+from theobot.generation.generator import ARMS
 from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
@@ -186,10 +187,11 @@ def show_training(result: TrainResult) -> None:
 
 def show_bench(result: BenchResult) -> None:
     """Are the answers sound at first sight, then the verdict and the files."""
+    names = dict(zip(ARMS, result.report.arms, strict=True))
     rows = [
         (
             figures.set.replace("_", "-"),
-            figures.arm,
+            names[figures.arm],
             str(figures.answers),
             "-" if figures.stopped is None else f"{figures.stopped:.0%}",
             f"{figures.repeats:.0%}",

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from theobot.bench.answers import AnswerRecord
 from theobot.bench.report_model import Report
 from theobot.bench.report_words import NOT_MARKED, group_name, interval_words, points, verdict_words
-from theobot.model.adapter import WEIGHTS
+from theobot.bench.rival import BASE, rival_of
+from theobot.model.adapter import CONFIG, WEIGHTS
 from theobot.model.card import with_figures
 from theobot.run_folder import RunFolder, file_sha256, write_text
 
-ADAPTER_HASH = "adapter (SHA-256)"
-"""Under this name the report's fingerprint has the hash of the adapter's weights."""
 
-
-def tell_adapter_card(folder: Path, report: Report) -> Path | None:
+def tell_adapter_card(folder: Path, record: AnswerRecord, report: Report) -> Path | None:
     """Put the figures into the card of the run that a benchmark folder lies in.
 
     Nothing is written where the folder is no run's, the weights there are others than those that
-    were judged, or the card has no place for figures: somebody else's card is left alone.
+    were judged, or the card has no place for figures: somebody else's card is left alone. A card
+    tells of adapter against base: not of another comparison, nor of what a server answered, which
+    nobody here has seen load these weights.
 
     Args:
         folder: of the benchmark, such as runs/first/bench.
+        record: any of its answers.
         report: what was found.
 
     Returns:
         The card, if it was changed.
     """
     adapter = RunFolder(folder.absolute().parent).adapter
-    card, weights = adapter / "README.md", adapter / WEIGHTS
-    if not card.is_file() or not weights.is_file():
+    card, weights, settings = adapter / "README.md", adapter / WEIGHTS, adapter / CONFIG
+    if rival_of(record._asdict()) != BASE or record.decoding.get("context") == "server":
         return None
-    if file_sha256(weights) != report.fingerprint.get(ADAPTER_HASH):
+    if not all(file.is_file() for file in (card, weights, settings)):
+        return None
+    judged = (record.adapter_sha256, record.adapter_config_sha256)
+    if (file_sha256(weights), file_sha256(settings)) != judged:
         return None
     changed = with_figures(card.read_text(encoding="utf-8"), figures(report))
     if changed is None:

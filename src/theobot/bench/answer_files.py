@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from theobot.bench.answers import AnswerRecord
+from theobot.bench.answers import AnswerRecord, rival_of_records
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.generation.generator import SCRIPTURE, Arm
+from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import write_text
 
-ARMS: tuple[Arm, ...] = ("base", "theobot")
 SIDE_BY_SIDE = "side_by_side.md"
 
 _RULE = "-" * 72
@@ -24,15 +23,6 @@ _TITLES = {
     "out_of_domain": "Out-of-domain questions",
     "trap": "Trap questions",
 }
-
-
-def arm_names(records: Iterable[AnswerRecord]) -> dict[Arm, str]:
-    """What the arms are called: that of the base may be another adapter, or Theobot itself."""
-    first = next(iter(records), None)
-    if first is not None and SCRIPTURE in first.decoding:
-        return {"base": "Without verses", "theobot": "With verses"}
-    other = first is not None and first.against_sha256
-    return {"base": "Other adapter" if other else "Base", "theobot": "Theobot"}
 
 
 def write_answer_files(
@@ -49,9 +39,8 @@ def write_answer_files(
         The six paths, base before theobot within each set, and two more if there are traps.
     """
     by_key = {(record.id, record.arm): record for record in records}
-    names = {
-        arm: name.lower().replace(" ", "_") for arm, name in arm_names(by_key.values()).items()
-    }
+    headings = rival_of_records(by_key.values()).headings
+    names = {arm: heading.lower().replace(" ", "_") for arm, heading in headings.items()}
     paths = []
     for name in _sets(questions):
         for arm in ARMS:
@@ -68,8 +57,9 @@ def write_side_by_side(
     """Write one Markdown page: per set and question both answers and the reference, if known."""
     records = list(records)
     by_key = {(record.id, record.arm): record for record in records}
-    names = arm_names(records)
-    parts = [f"# {names['base']} and Theobot side by side\n", _conditions(records, names)]
+    names = rival_of_records(records).headings
+    title = f"# {names['base']} and {names['theobot']} side by side\n"
+    parts = [title, _conditions(records, names)]
     for name in _sets(questions):
         of_set = [question for question in questions if question.set == name]
         if of_set:

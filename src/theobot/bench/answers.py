@@ -15,12 +15,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from theobot.bench.questions import Question
+from theobot.bench.rival import BASE, Rival, rival_of
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
 from theobot.errors import RunError
@@ -29,6 +30,8 @@ from theobot.model import ranks
 from theobot.run_folder import explain_write_errors
 
 ANSWERS = "answers.jsonl"
+ANSWERS_OF_ANY = "answers*.jsonl"
+"""Stores of any conditions: the current one, those set aside, and parts of several processes."""
 _PARTS = "answers.part-*.jsonl"
 BATCH_SIZE = 32
 """Questions between two writes to the store; how many are computed at once is up to memory."""
@@ -207,7 +210,7 @@ def answer_share(generator: Generator, batches: Sequence[Batch], store: Path) ->
     part = store.with_name(_PARTS.replace("*", str(ranks.rank())))
     ranks.gathered(None)  # Nobody writes before all have read.
     with ranks.together():
-        _cut_half_line(part)
+        cut_half_line(part)
         for count, batch in enumerate(mine):
             yield Progress(count, len(mine))
             append_lines(part, _answer_batch(generator, batch))
@@ -252,6 +255,12 @@ def read_answers(store: Path) -> list[AnswerRecord]:
         RunError: no store, or a damaged one.
     """
     return [AnswerRecord(**row) for row in _rows(store, _read(store))]
+
+
+def rival_of_records(records: Iterable[AnswerRecord]) -> Rival:
+    """What Theobot was compared with; the base where there is no answer yet."""
+    first = next(iter(records), None)
+    return BASE if first is None else rival_of(first._asdict())
 
 
 def _expected(
@@ -299,11 +308,11 @@ def _open_store(store: Path, batches: Sequence[Batch]) -> int:
         changed = [key for key, value in wanted.items() if row[key] != value]
         if changed:
             raise RunError(_refusal(store, changed))
-    _cut_half_line(store)
+    cut_half_line(store)
     return len(rows)
 
 
-def _cut_half_line(path: Path) -> None:
+def cut_half_line(path: Path) -> None:
     """Remove what a killed process left behind the last whole line."""
     raw = _read(path) if path.exists() else b""
     whole = raw.rfind(b"\n") + 1

@@ -17,6 +17,7 @@ from theobot.bench.adapter_card import tell_adapter_card
 from theobot.bench.answer_files import write_answer_files, write_side_by_side
 from theobot.bench.answers import (
     ANSWERS,
+    ANSWERS_OF_ANY,
     BATCH_SIZE,
     AnswerRecord,
     Batch,
@@ -26,6 +27,7 @@ from theobot.bench.answers import (
     open_store,
     plan_answers,
     read_answers,
+    rival_of_records,
 )
 from theobot.bench.choices import CHOICES, score_choices, write_choices
 from theobot.bench.drift import measure_drift
@@ -33,9 +35,7 @@ from theobot.bench.health import Health, measure_health
 from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
 from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
-    BASE,
     PLAN,
-    WITHOUT_VERSES,
     BenchPlan,
     complete_plan,
     differences,
@@ -43,13 +43,13 @@ from theobot.bench.plan import (
     hash_questions,
     make_plan,
     read_plan,
-    rival_of,
     write_plan,
 )
-from theobot.bench.questions import Question, read_questions
+from theobot.bench.questions import Question, read_questions, spread
 from theobot.bench.report import write_report
 from theobot.bench.report_model import Report
 from theobot.bench.results import judge
+from theobot.bench.rival import BASE, WITHOUT_VERSES, Rival, rival_of
 from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples
@@ -62,7 +62,6 @@ from theobot.errors import (
     TheobotError,
 )
 from theobot.generation.generator import Arm, Generator
-from theobot.generation.grounded import GroundedGenerator
 from theobot.generation.local import LocalGenerator
 from theobot.model import ranks
 from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
@@ -128,16 +127,20 @@ def run_bench(
         InvalidRunError: a leak, an adapter without effect, or too many missing answers.
         TheobotError: questions, adapter or folder cannot be used.
     """
-    with ranks.first_before_others():
-        ready = _prepare(
-            generator,
-            folder,
-            questions=questions,
-            limit=limit,
-            same_prompt=same_prompt,
-            batch_size=batch_size,
-            trained_on=(run, against_run),
-        )
+    ready: _Ready | None = None
+    with ranks.together():
+        if ranks.is_first():
+            ready = _prepare(
+                generator,
+                folder,
+                questions=questions,
+                limit=limit,
+                same_prompt=same_prompt,
+                batch_size=batch_size,
+                trained_on=(run, against_run),
+            )
+    ready = ranks.from_first(ready)
+    assert ready is not None, "the first process has one, or all have raised its error"
     if ranks.world_size() > 1:
         for progress in answer_share(generator, ready.batches, ready.store):
             on_progress(progress)
@@ -182,38 +185,45 @@ def _prepare(
     batch_size: int,
     trained_on: tuple[Path | None, Path | None],
 ) -> _Ready:
-    """Plan, leaks, the adapter's effect, and the store; of several processes the first writes."""
+    """Plan, leaks, the adapter's effect, and the store."""
     trained, also = (training_rows(run) for run in trained_on)
     about = generator.describe()
+    rival = rival_of(about)
     facts = {
         "questions": hash_questions(questions),
         "data": None if trained is None else fingerprint(trained),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
-        "against": (
-            WITHOUT_VERSES
-            if isinstance(generator, GroundedGenerator)
-            else about["against_sha256"] or "base"
-        ),
+        "against": about["against_sha256"] or rival.name,
     }
     plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
-    chosen = read_questions(questions, plan.limit)
-    if isinstance(generator, GroundedGenerator):
-        chosen = [question for question in chosen if ground(question.text).given]
-        if not chosen:
-            raise DataError("No question names a Bible verse whose words could be given.")
-    leaks = None if trained is None else refuse_leaks([*trained, *(also or [])], chosen)
-    effect = check_adapter(generator, chosen, rival_of(plan))
+    chosen = _questions_for(rival, questions, plan.limit)
+    leaks = None if trained is None else refuse_leaks(trained, chosen)
+    if about["against_sha256"] and also is None:
+        leaks = None
+    elif also is not None and (trained is None or fingerprint(also) != fingerprint(trained)):
+        found = refuse_leaks(also, chosen, " of the other adapter")
+        leaks = None if leaks is None else leaks + found
+    effect = check_adapter(generator, chosen, rival)
     batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
-    if ranks.is_first():
-        with explain_write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_plan(plan, folder / PLAN)
-        open_store(folder, batches)
-        lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
-        write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
-        fix_plan(folder, plan)
+    with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_plan(plan, folder / PLAN)
+    open_store(folder, batches)
+    lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
+    write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
+    fix_plan(folder, plan)
     return _Ready(plan, changes, chosen, leaks, effect, batches, folder / ANSWERS)
+
+
+def _questions_for(rival: Rival, folder: Path | None, limit: int | None) -> list[Question]:
+    """The questions to ask; what verses are worth is asked of those alone that name some."""
+    if rival != WITHOUT_VERSES:
+        return read_questions(folder, limit)
+    naming = [question for question in read_questions(folder) if ground(question.text).given]
+    if not naming:
+        raise DataError("No question names a Bible verse whose words could be given.")
+    return naming if limit is None else spread(naming, limit)
 
 
 def rejudge(folder: Path) -> BenchResult:
@@ -225,11 +235,11 @@ def rejudge(folder: Path) -> BenchResult:
     """
     answered = saved.read_answered(folder)
     saved.refuse_incomplete(answered)
-    report = judge(folder)
+    report = judge(folder, answered)
     records = list(answered.records.values())
     health = measure_health(answered.questions, records)
     write_json(folder / HEALTH, [figures.to_json() for figures in health])
-    tell_adapter_card(folder, report)
+    tell_adapter_card(folder, records[0], report)
     return BenchResult(
         folder,
         answered.questions,
@@ -268,7 +278,8 @@ def settle_plan(
     Raises:
         DataError: no answer was seen yet, and the plan was made for something else.
     """
-    path, seen = folder / PLAN, (folder / ANSWERS).exists()
+    # Answers that were set aside have been seen as well.
+    path, seen = folder / PLAN, any(folder.glob(ANSWERS_OF_ANY))
     if not path.exists():
         plan = make_plan(questions, limit=limit, same_prompt=same_prompt)
     else:
@@ -285,8 +296,15 @@ def settle_plan(
     return complete_plan(plan, facts), []
 
 
-def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> list[Leak]:
+def refuse_leaks(
+    trained: Sequence[Example], questions: Sequence[Question], whose: str = ""
+) -> list[Leak]:
     """Look for leaks; the labels (same verse) are returned.
+
+    Args:
+        trained: the rows.
+        questions: that are to be asked.
+        whose: words behind "The training rows", where that is not plain.
 
     Raises:
         InvalidRunError: training gives questions away.
@@ -299,8 +317,9 @@ def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> l
         shown = [f"{leak.trained.where}: its {leak.sentence()}." for leak in fatal[:_LEAKS_SHOWN]]
         raise InvalidRunError(
             [
-                f"The training rows give away {len({leak.asked.where for leak in fatal})} of the "
-                "questions; the benchmark would test memory.",
+                f"The training rows{whose} give away "
+                f"{len({leak.asked.where for leak in fatal})} of the questions; the benchmark "
+                "would test memory.",
                 *shown,
                 "`theobot bench leaks TRAIN.jsonl` lists all. Take the rows out and train again, "
                 "or ask other questions with --questions.",
@@ -310,7 +329,7 @@ def refuse_leaks(trained: Sequence[Example], questions: Sequence[Question]) -> l
 
 
 def check_adapter(
-    generator: Generator, questions: Sequence[Question], rival: str = BASE
+    generator: Generator, questions: Sequence[Question], rival: Rival = BASE
 ) -> float | None:
     """Refuse a missing or silent adapter before hours are spent on it.
 
@@ -336,8 +355,8 @@ def check_adapter(
     if effect == 0.0:
         raise InvalidRunError(
             f"The adapter changes nothing: on {len(prompts)} prompts all logits are those of "
-            f"{rival}. It was saved before it was trained (lora_B is zero), belongs elsewhere, or "
-            "is the same; comparing it would mean nothing."
+            f"{rival.name}. It was saved before it was trained (lora_B is zero), belongs "
+            "elsewhere, or is the same; comparing it would mean nothing."
         )
     return effect
 
@@ -386,7 +405,8 @@ def _probe(
     formats: dict[Arm, PromptFormat] = {
         arm: "seed" if plan.same_prompt else generator.formats[arm] for arm in generator.arms
     }
-    on_note(f"Asking {rival_of(plan)} some questions again, to see what chance alone changes.")
+    asked = rival_of_records(records).name
+    on_note(f"Asking {asked} some questions again, to see what chance alone changes.")
     with _explain_what_is_kept(folder / ANSWERS):
         noise = measure_noise(generator, questions, records, formats["base"], plan.noise_questions)
     if not isinstance(generator, LocalGenerator):

@@ -6,7 +6,6 @@ scores or the exit code comes from it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +17,14 @@ from theobot.bench.agreement import krippendorff, position_bias
 from theobot.bench.comparison import Comparison, compare
 from theobot.bench.judge_prompts import CRITERIA, Task, criteria_of, prompt_hash, task_key
 from theobot.bench.mark_outcome import check_automatic
+from theobot.bench.mark_session import text_hash
 from theobot.bench.marking import unblind
 from theobot.bench.prefer_outcome import preferred_answers
 from theobot.bench.questions import SETS, TRAPS, Question, spread
-from theobot.bench.saved import ARMS, JUDGE, Answered, cluster_of, read_object
+from theobot.bench.saved import JUDGE, Answered, cluster_of, read_object
 from theobot.bench.statistics import Rate, wilson
 from theobot.errors import RunError
+from theobot.generation.generator import ARMS
 
 VERDICTS = "judge.jsonl"
 """Every verdict of every judge, one a line, only ever added to."""
@@ -89,11 +90,6 @@ def of_same_family(judge: str) -> bool:
     return _SAME_FAMILY.search(judge) is not None
 
 
-def text_hash(text: str) -> str:
-    """SHA-256 of an answer."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def planned_tasks(answered: Answered, settings: JudgeSettings) -> dict[str, Task]:
     """By key all that is asked, in order: each answer, then both orders of two that differ."""
     limit = settings.limit
@@ -156,7 +152,7 @@ def summarise_judge(folder: Path, answered: Answered) -> dict[str, Any] | None:
         **settings._asdict(),
         "prompt": prompt_hash(),
         "requests": judged.requests,
-        "sentence": _sentence(settings.judge, pairs[-1]),
+        "sentence": _sentence(settings.judge, pairs[-1], answered.rival.name),
         "notes": _notes(judged, people, problem),
         "marks": [one for name in (*SETS, TRAPS) if (one := judged.comparison(name)).n],
         "preferences": [one for one in pairs if one.questions],
@@ -306,12 +302,12 @@ def _people(folder: Path, judged: _Judged) -> tuple[dict[str, Any] | None, str]:
     return found or None, ""
 
 
-def _sentence(judge: str, pairs: JudgedPairs) -> str:
+def _sentence(judge: str, pairs: JudgedPairs, rival: str) -> str:
     if not pairs.questions:
         return f"{judge} has not compared these answers in both orders yet."
     return (
         f"{judge} compared the answers to {pairs.questions} questions: it preferred Theobot's on "
-        f"{pairs.wins}, the base's on {pairs.losses}, neither on {pairs.ties}. With the places of "
+        f"{pairs.wins}, {rival}'s on {pairs.losses}, neither on {pairs.ties}. With the places of "
         f"the answers swapped, it said the same on {pairs.consistent.value:.0%}."
     )
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theobot.bench.answers import Progress
+from theobot.bench.answers import Progress, append_lines, cut_half_line
 from theobot.bench.benchmark import BenchResult, rejudge
 from theobot.bench.judge_prompts import Task, prompt_hash, read_reply, request_of
 from theobot.bench.judge_results import (
@@ -25,12 +25,12 @@ from theobot.bench.judge_results import (
     of_same_family,
     planned_tasks,
     read_verdicts,
-    text_hash,
 )
+from theobot.bench.mark_session import text_hash
 from theobot.bench.saved import JUDGE, read_answered, refuse_incomplete
 from theobot.errors import ServerError, SettingsError
 from theobot.generation.api import ApiClient
-from theobot.run_folder import explain_write_errors, write_json
+from theobot.run_folder import write_json
 
 _TRIES = 2
 _MOST_TOKENS = 2048
@@ -76,40 +76,48 @@ def judge_answers(
     known = read_verdicts(store)
     left = [key for key in tasks if key not in known]
     done = len(tasks) - len(left)
-    write_json(folder / JUDGE, settings._asdict())
-    _cut_broken_line(store)
+    cut_half_line(store)
     on_progress(Progress(done, len(tasks)))
 
     async def fill() -> None:
         number = done
         async for key, verdict in _ask_all(client, judge, left, tasks, concurrency):
-            _append(store, _line(key, tasks[key], settings, verdict))
+            append_lines(store, [_line(key, tasks[key], settings, verdict)])
             number += 1
             on_progress(Progress(number, len(tasks)))
 
-    asyncio.run(fill())
+    try:
+        asyncio.run(fill())
+    finally:
+        # A judge that never gave a verdict does not take the place of the one before.
+        if tasks.keys() & read_verdicts(store).keys():
+            write_json(folder / JUDGE, settings._asdict())
     return rejudge(folder)
 
 
 async def _ask_all(
     client: ApiClient, judge: str, keys: Sequence[str], tasks: Mapping[str, Task], most: int
 ) -> AsyncIterator[tuple[str, dict[str, Any] | None]]:
-    """Verdicts in the order of the keys, `most` requests at a time."""
-    places = asyncio.Semaphore(most)
+    """Verdicts in the order of the keys, at most `most` requests at a time.
 
-    async def ask(key: str) -> dict[str, Any] | None:
-        async with places:
-            return await _ask(client, judge, key, tasks[key])
-
+    A verdict is given out when all before it are, and no request runs further ahead than `most`,
+    so that no more than these are lost when one fails.
+    """
     async with client:
-        asked = [asyncio.create_task(ask(key)) for key in keys]
+        asked: deque[tuple[str, asyncio.Task[dict[str, Any] | None]]] = deque()
         try:
-            for key, verdict in zip(keys, asked, strict=True):
-                yield key, await verdict
+            for key in keys:
+                asked.append((key, asyncio.create_task(_ask(client, judge, key, tasks[key]))))
+                if len(asked) == most:
+                    first, verdict = asked.popleft()
+                    yield first, await verdict
+            while asked:
+                first, verdict = asked.popleft()
+                yield first, await verdict
         finally:
-            for verdict in asked:
+            for _, verdict in asked:
                 verdict.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*(verdict for _, verdict in asked), return_exceptions=True)
 
 
 async def _ask(client: ApiClient, judge: str, key: str, task: Task) -> dict[str, Any] | None:
@@ -134,22 +142,8 @@ async def _ask(client: ApiClient, judge: str, key: str, task: Task) -> dict[str,
     return None
 
 
-def _line(
-    key: str, task: Task, settings: JudgeSettings, verdict: dict[str, Any] | None
-) -> VerdictLine:
+def _line(key: str, task: Task, settings: JudgeSettings, verdict: dict[str, Any] | None) -> str:
     hashes = [text_hash(text) for text in task.answers]
     judge, server, _ = settings
-    return VerdictLine(key, judge, server, prompt_hash(), task.question.id, hashes, verdict)
-
-
-def _append(store: Path, line: VerdictLine) -> None:
-    with explain_write_errors(store), store.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(line._asdict(), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _cut_broken_line(store: Path) -> None:
-    if store.exists():
-        with explain_write_errors(store):
-            os.truncate(store, store.read_bytes().rfind(b"\n") + 1)
+    line = VerdictLine(key, judge, server, prompt_hash(), task.question.id, hashes, verdict)
+    return json.dumps(line._asdict(), ensure_ascii=False) + "\n"

@@ -36,11 +36,10 @@ from theobot.bench.unblinded import (
     reasons_to_withhold,
     summarise_markers,
 )
-from theobot.generation.generator import Arm
+from theobot.generation.generator import ARMS, Arm
 
 MARGIN = 0.05
 """Largest harmless loss, in shares of the marks, where no plan says another."""
-_ARMS: tuple[Arm, Arm] = ("base", "theobot")
 _FAR = 0.25
 """Share of the marks by which two markers must differ to be listed."""
 
@@ -151,10 +150,10 @@ def paired_means(data: Unblinded) -> dict[str, dict[Arm, float]]:
         sheets[one.card.item, one.marker][data.arms[one.card.left]] = float(data.value(one))
     whole: dict[str, list[dict[Arm, float]]] = defaultdict(list)
     for (item, _), sheet in sheets.items():
-        if len(sheet) == len(_ARMS):
+        if len(sheet) == len(ARMS):
             whole[item].append(sheet)
     return {
-        item: {arm: fmean(sheet[arm] for sheet in found) for arm in _ARMS}
+        item: {arm: fmean(sheet[arm] for sheet in found) for arm in ARMS}
         for item, found in whole.items()
     }
 
@@ -216,10 +215,10 @@ def _comparisons(data: Unblinded, means: Mapping[str, Mapping[Arm, float]]) -> l
         marked = [item for item in items if item.id in means]
         if not marked:
             continue
-        middle = fmean(means[item.id][arm] for item in marked for arm in _ARMS)
+        middle = fmean(means[item.id][arm] for item in marked for arm in ARMS)
         alike = [item for item in items if item.alike]
         scores = {
-            arm: [means[item.id][arm] for item in marked] + [middle] * len(alike) for arm in _ARMS
+            arm: [means[item.id][arm] for item in marked] + [middle] * len(alike) for arm in ARMS
         }
         comparisons.append(
             compare(
@@ -239,13 +238,13 @@ def _tariffs(data: Unblinded, means: Mapping[str, Mapping[Arm, float]]) -> list[
     rows = []
     for tariff in sorted({data.items[item].tariff for item in means}):
         found = [mean for item, mean in means.items() if data.items[item].tariff == tariff]
-        base, theobot = (tariff * fmean(mean[arm] for mean in found) for arm in _ARMS)
+        base, theobot = (tariff * fmean(mean[arm] for mean in found) for arm in ARMS)
         rows.append(TariffMeans(tariff, len(found), base, theobot))
     return rows
 
 
 def _flagged(data: Unblinded, judged: _Keyed, flag: Callable[[MarkEntry], bool]) -> dict[Arm, Rate]:
-    counts: dict[Arm, list[bool]] = {arm: [] for arm in _ARMS}
+    counts: dict[Arm, list[bool]] = {arm: [] for arm in ARMS}
     for (_, answer), found in judged.items():
         votes = [flag(entry) for entry in _entries(found)]
         counts[data.arms[str(answer)]].append(2 * sum(votes) >= len(votes))
@@ -256,7 +255,7 @@ def _criteria(data: Unblinded, judged: _Keyed) -> dict[str, dict[str, float]]:
     """Only of answers for which a criterion was filled in, for both arms."""
     table: dict[str, dict[str, float]] = {}
     for criterion in CRITERIA:
-        found: dict[Arm, list[float]] = {arm: [] for arm in _ARMS}
+        found: dict[Arm, list[float]] = {arm: [] for arm in ARMS}
         for (_, answer), sheets in judged.items():
             points = [e.criteria[criterion] for e in _entries(sheets) if criterion in e.criteria]
             if points:

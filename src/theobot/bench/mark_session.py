@@ -28,14 +28,12 @@ from theobot.bench.mark_sample import (
 from theobot.bench.marks_store import Item, Marker, MarksStore, Session
 from theobot.bench.questions import Question
 from theobot.errors import RunError, SettingsError
-from theobot.generation.generator import Arm
+from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import explain_write_errors, read_json
 
 FOLDER = "marking"
 STORE = "marks.sqlite"
 KEY = "blind_key.json"
-
-_ARMS: tuple[Arm, Arm] = ("base", "theobot")
 
 
 class Key(NamedTuple):
@@ -148,7 +146,7 @@ def _read_answered(folder: Path) -> Answered:
     both = [
         question
         for question in read_questions_of(folder, records)
-        if question.set in QUOTAS and all((question.id, arm) in texts for arm in _ARMS)
+        if question.set in QUOTAS and all((question.id, arm) in texts for arm in ARMS)
     ]
     if not both:
         raise RunError(
@@ -202,11 +200,11 @@ def _begin(
     items, answers, hashes = [], {}, {}
     for question in chosen:
         item = random_id(secret, "item", question.id)
-        both = [texts[question.id, arm] for arm in _ARMS]
-        for arm, text in zip(_ARMS, both, strict=True):
+        both = [texts[question.id, arm] for arm in ARMS]
+        for arm, text in zip(ARMS, both, strict=True):
             answer = random_id(secret, "answer", question.id, arm)
             answers[answer] = (question.id, arm)
-            hashes[answer] = (item, _hash(text))
+            hashes[answer] = (item, text_hash(text))
         items.append(
             Item(
                 item,
@@ -251,7 +249,7 @@ def _refuse_other(session: Session, sample: int | None, seed: int | None) -> Non
 def _refuse_changed(store: MarksStore, key: Key, answered: Answered) -> None:
     hashes = store.answer_hashes()
     for answer, place in key.answers.items():
-        if place not in answered.texts or _hash(answered.texts[place]) != hashes.get(answer):
+        if place not in answered.texts or text_hash(answered.texts[place]) != hashes.get(answer):
             raise RunError(
                 f"{store.path}: the answers have changed since the marking began (the first is "
                 f"{place[0]}). Restore them; or delete {store.path.parent} to begin anew, without "
@@ -288,5 +286,6 @@ def _pairs(items: Sequence[Item], key: Key) -> list[Pair]:
     ]
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def text_hash(text: str) -> str:
+    """SHA-256 of an answer, by which marks know that it is still the same."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

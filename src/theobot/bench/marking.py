@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from theobot.bench.answers import ANSWERS, read_answers, rival_of_records
 from theobot.bench.mark_entries import SavedMarks, SavedPreferences
 from theobot.bench.mark_pack import render_page
 from theobot.bench.mark_results import MarkingResult, summarise
@@ -36,7 +37,7 @@ from theobot.bench.mark_session import (
     slug,
 )
 from theobot.bench.marks_store import MarksStore, Session
-from theobot.bench.plan import BASE, PLAN, planned_sets, read_plan, rival_of
+from theobot.bench.plan import PLAN, planned_sets, read_plan
 from theobot.bench.unblinded import Automatic, Unblinded
 from theobot.errors import RunError, SettingsError
 from theobot.run_folder import explain_write_errors, write_json, write_text
@@ -279,8 +280,8 @@ def _margins(folder: Path) -> dict[str, float]:
 
 
 def _rival(folder: Path) -> str:
-    path = folder / PLAN
-    return rival_of(read_plan(path)) if path.exists() else BASE
+    store = folder / ANSWERS
+    return rival_of_records(read_answers(store) if store.exists() else []).name
 
 
 def _check_settings(markers: Sequence[str], mode: str, sample: int | None) -> None:

@@ -29,10 +29,6 @@ FIXED = "plan.sha256"
 _LEFT_OPEN = frozenset({"questions", "data", "base", "adapter", "against"})
 """What a plan may leave for the benchmark to fill in."""
 
-BASE = "the base"
-OTHER_ADAPTER = "the other adapter"
-WITHOUT_VERSES = "Theobot without the verses"
-
 Hypothesis = Literal["better", "not_worse"]
 
 
@@ -83,7 +79,7 @@ class BenchPlan(Section):
     adapter: str | None = None
     """SHA-256 of the adapter's weights."""
     against: str | None = None
-    """What it is compared with: SHA-256 of another adapter, "base", or `WITHOUT_VERSES`."""
+    """What it is compared with: the name of a `Rival`, or the hash of another adapter."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
 
@@ -193,13 +189,6 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
         else:
             found.append(f"{key}: planned {_short(planned)}, now {_short(value)}")
     return found
-
-
-def rival_of(plan: BenchPlan) -> str:
-    """What Theobot is compared with, as it is called within a sentence."""
-    if plan.against == WITHOUT_VERSES:
-        return WITHOUT_VERSES
-    return BASE if plan.against in (None, "base") else OTHER_ADAPTER
 
 
 def fix_plan(folder: Path, plan: BenchPlan) -> None:

@@ -22,9 +22,7 @@ from theobot.bench.unblinded import (
     reasons_to_withhold,
     summarise_markers,
 )
-from theobot.generation.generator import Arm
-
-_ARMS: tuple[Arm, Arm] = ("base", "theobot")
+from theobot.generation.generator import ARMS, Arm
 
 _Keyed = Mapping[tuple[str, str | None], Mapping[str, Judgement]]
 
@@ -127,7 +125,7 @@ def _outcome(votes: list[str]) -> str:
     """The arm with more votes; else "poor" if most ties are, else "equal"."""
     count = Counter(votes)
     if count["theobot"] != count["base"]:
-        return max(_ARMS, key=lambda arm: count[arm])
+        return max(ARMS, key=lambda arm: count[arm])
     return "poor" if count["poor"] > count["equal"] else "equal"
 
 
@@ -137,10 +135,10 @@ def _count(outcomes: Iterable[str]) -> Wins:
 
 
 def _why(data: Unblinded) -> dict[Arm, dict[str, int]]:
-    counts: dict[Arm, Counter[str]] = {arm: Counter() for arm in _ARMS}
+    counts: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}
     for one in data.first_looks("prefer"):
         winner = data.value(one)
-        for arm in _ARMS:
+        for arm in ARMS:
             if winner == arm and isinstance(one.entry, PreferEntry):
                 counts[arm].update(one.entry.reasons)
     return {arm: dict(count) for arm, count in counts.items()}
@@ -155,6 +153,6 @@ def _disagreements(data: Unblinded, judged: _Keyed) -> list[Disagreement]:
     split = [
         disagreement(data, found)
         for found in judged.values()
-        if set(_ARMS) <= {data.value(one) for one in found.values()}
+        if set(ARMS) <= {data.value(one) for one in found.values()}
     ]
     return sorted(split, key=lambda one: (-one.tariff, one.question_id))[:WORST]

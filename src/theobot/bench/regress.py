@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot import __version__
-from theobot.bench.answer_files import ARMS
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, verdict_of
 from theobot.bench.report_model import plain
 from theobot.bench.statistics import Interval, holm
 from theobot.config import PromptFormat
 from theobot.errors import DataError, SettingsError
-from theobot.generation.generator import Arm
+from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import explain_write_errors, write_json, write_text
 
 if TYPE_CHECKING:

@@ -70,16 +70,6 @@ def _drift(drift: Any) -> str:
     return "".join(parts)
 
 
-def judged(report: Report) -> str:
-    """What a language model gave: always in its own place."""
-    if not report.judge:
-        return ""
-    judge: Any = plain(report.judge)
-    lead = f"<p>{safe(judge['sentence'])}</p>" if judge.get("sentence") else ""
-    rest = {key: value for key, value in judge.items() if key != "sentence"}
-    return section("judge", "What a language model gave", lead + facts(rest))
-
-
 def memory(report: Report) -> str:
     """Seen against unseen verses, and the difference at equal length."""
     found = [one for one in report.seen if one.n]

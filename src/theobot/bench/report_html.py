@@ -23,10 +23,10 @@ from theobot.bench.report_marks import comments_of, human_marks, judged
 from theobot.bench.report_model import QuestionRow, Report, in_order, is_different, is_flip
 from theobot.bench.report_sections import FOOTER, counts, header, trust, verdict
 from theobot.bench.report_words import SETS, group_name, harmless
+from theobot.generation.generator import ARMS
 
 if TYPE_CHECKING:
     from theobot.bench.scores import PointHit, Score
-    from theobot.generation.generator import Arm
 
 PLAIN_LIMIT = 1_200_000
 """Answers of more bytes than this are packed, so that the page stays below 2 MB."""
@@ -46,7 +46,6 @@ _SECTIONS = (
     cannot_show,
 )
 """In the order in which a teacher needs them."""
-_ARMS: tuple[Arm, ...] = ("base", "theobot")
 
 
 def report_html(report: Report) -> str:
@@ -135,7 +134,7 @@ def _row(row: QuestionRow, comments: Sequence[Mapping[str, str]]) -> dict[str, A
         "flags": [harmless(flag) for flag in row.flags],
         "citations": [
             [[harmless(part) for part in citation] for citation in row.citations.get(arm, ())]
-            for arm in _ARMS
+            for arm in ARMS
         ],
         "comments": [{"arm": one["arm"], "text": harmless(one["text"])} for one in comments],
     }

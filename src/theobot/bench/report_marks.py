@@ -13,6 +13,7 @@ from theobot.bench.report_blocks import comparison_table, facts, records, safe, 
 from theobot.bench.report_judge import TITLE, judge_comparisons, judge_facts, judge_tables
 from theobot.bench.report_model import Report, comparison_of, plain
 from theobot.bench.report_words import UNKNOWN, count, describe
+from theobot.generation.generator import ARMS
 
 _ALWAYS = ("sentence", "withheld", "reasons", "notes", "mark", "prefer", "comments")
 _AGREEMENT = {"alpha": "Agreement of all markers (Krippendorff's alpha)", "pairs": "Pairs"}
@@ -89,13 +90,14 @@ def _marked(mark: Plain, arms: tuple[str, str]) -> str:
     if rows:
         parts.append(table("Mean marks by tariff", ("Tariff", "Questions", *arms), rows))
     faults = [
-        (name, *(describe((mark.get(key) or {}).get(arm)) for arm in ("base", "theobot")))
+        (name, *(describe((mark.get(key) or {}).get(arm)) for arm in ARMS))
         for key, name in (("wrong", "factually wrong"), ("scripture", "wrong or false scripture"))
         if mark.get(key)
     ]
     if faults:
         parts.append(table("Faults that markers saw", ("", *arms), faults))
-    parts.append(_rest(mark, ("questions", "comparisons", "tariffs", "wrong", "scripture")))
+    known = ("questions", "comparisons", "tariffs", "wrong", "scripture")
+    parts.append(_rest(mark, known, arms))
     return "".join(parts)
 
 
@@ -120,27 +122,30 @@ def _preferred(prefer: Plain, arms: tuple[str, str]) -> str:
             "decisive judgements; a half was expected.</p>"
         )
     known = ("questions", "wins", "losses", "equal", "poor", "win_rate", "left")
-    parts.append(_rest(prefer, known))
+    parts.append(_rest(prefer, known, arms))
     return "".join(parts)
 
 
-def _rest(values: Plain, known: tuple[str, ...]) -> str:
+def _rest(values: Plain, known: tuple[str, ...], arms: tuple[str, str]) -> str:
     """Agreement, disagreements, and whatever else there is."""
     own = (*known, "disagreements", "markers", "withheld", "reasons")
     rest = {_AGREEMENT.get(k, k): v for k, v in values.items() if k not in own and v}
     parts = [facts(rest)]
     if values.get("markers"):
         parts.append(records("Markers", values["markers"]))
-    worst = [_disagreement(one) for one in (values.get("disagreements") or ())[:_WORST]]
+    names = dict(zip(ARMS, arms, strict=True))
+    worst = [_disagreement(one, names) for one in (values.get("disagreements") or ())[:_WORST]]
     if worst:
         parts.append("<h4>To be talked over: where markers disagree most</h4>")
         parts.append(records("Disagreements", worst))
     return "".join(parts)
 
 
-def _disagreement(one: Plain) -> dict[str, Any]:
-    """Without the comments, which stand beside the answers."""
-    return {key: value for key, value in one.items() if key != "comments"}
+def _disagreement(one: Plain, names: Mapping[Any, str]) -> dict[str, Any]:
+    """Without the comments, which stand beside the answers; arms by their names."""
+    judged = {who: names.get(given, given) for who, given in (one.get("judged") or {}).items()}
+    kept = {key: value for key, value in one.items() if key != "comments"}
+    return kept | {"arm": names.get(one.get("arm")), "judged": judged}
 
 
 def _number(value: float | None) -> str:

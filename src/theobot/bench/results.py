@@ -14,29 +14,30 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from theobot.bench.answer_files import arm_names
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
 from theobot.bench.judge_results import summarise_judge
-from theobot.bench.plan import BASE, changed_since_first_answer, planned_sets, rival_of
+from theobot.bench.plan import changed_since_first_answer, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.rates import count_rates
 from theobot.bench.report_model import QuestionRow, Report, plain
-from theobot.bench.saved import ARMS, JUDGE, SCORES, Answered, cluster_of, read_answered
+from theobot.bench.rival import BASE
+from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, holm, paired_interval
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError
+from theobot.generation.generator import ARMS
 from theobot.run_folder import write_json
 
 
-def judge(folder: Path) -> Report:
+def judge(folder: Path, answered: Answered) -> Report:
     """Judge the saved answers of a benchmark folder, without a model.
 
-    Raises:
-        DataError, RunError: a file is missing or damaged.
+    Args:
+        folder: where scores and figures are written.
+        answered: what was saved there.
     """
-    answered = read_answered(folder)
     report = make_report(answered, folder)
     write_json(
         folder / SCORES,
@@ -57,12 +58,12 @@ def make_report(answered: Answered, folder: Path) -> Report:
         for one in primary
     ]
     changed = changed_since_first_answer(folder, plan)
-    names = arm_names(answered.records.values())
+    names = answered.rival.headings
     changes = [*answered.probes.get("plan_changes", [])]
     if changed and not changes:
         changes = ["plan.json is not the file that was there when the first answer was written"]
     return Report(
-        title=f"{names['base']} and Theobot on {len(answered.pairs)} questions",
+        title=f"{names['base']} and {names['theobot']} on {len(answered.pairs)} questions",
         # When the plan was made, not now: judged again, the same answers give the same files.
         created=plan.created,
         plan_status="changed after answers were seen" if changed or changes else "planned",
@@ -122,7 +123,7 @@ def _primary(answered: Answered, name: str, margin: float) -> Comparison:
 
 
 def _holm(primary: Sequence[Comparison]) -> dict[str, float]:
-    known = [one for one in primary if math.isfinite(one.p)]
+    known = [one for one in primary if one.n and math.isfinite(one.p)]
     adjusted = holm([one.p for one in known])
     return {one.name: p for one, p in zip(known, adjusted, strict=True)}
 
@@ -161,8 +162,8 @@ def _decide(answered: Answered, primary: list[Comparison], cut: Mapping[str, flo
     others = [one for one in primary if claims[one.name].hypothesis == "not_worse" and one.n]
     if not better:
         return Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    rival = rival_of(answered.plan)
-    decision = decide(better[0], others, None if rival == BASE else rival)
+    rival = answered.rival
+    decision = decide(better[0], others, None if rival == BASE else rival.name)
     long = [name for name, share in cut.items() if share > answered.plan.truncation_limit]
     if decision.exit_code == 4 and long:
         names = ", ".join(name.replace("_", "-") for name in long)
@@ -175,7 +176,7 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
     records = {arm: answered.records[question.id, arm] for arm in ARMS}
     scores = {arm: answered.scores.get((question.id, arm)) for arm in ARMS}
     base, theobot = scores["base"], scores["theobot"]
-    names = arm_names(records.values())
+    names = answered.rival.headings
     flags = [
         f"{names[arm]} {flag}"
         for arm in ARMS
@@ -300,9 +301,9 @@ def _fingerprint(answered: Answered) -> dict[str, str]:
     facts: dict[str, object] = {
         "base": record.model,
         "adapter (SHA-256)": record.adapter_sha256,
-        "other adapter (SHA-256)": record.against_sha256,
+        "other adapter (weights and settings)": record.against_sha256,
     }
-    names = arm_names(answered.records.values())
+    names = answered.rival.headings
     for arm in ARMS:
         formats = {r.prompt_format for (_, of), r in answered.records.items() if of == arm}
         facts[f"prompt of {names[arm]}"] = ", ".join(sorted(formats))

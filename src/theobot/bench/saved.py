@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers
+from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, rival_of_records
 from theobot.bench.choices import CHOICES, read_choices
 from theobot.bench.plan import PLAN, BenchPlan, read_plan
 from theobot.bench.questions import Question
+from theobot.bench.rival import Rival
 from theobot.bench.scores import Score, score_answers
 from theobot.errors import InvalidRunError, RunError
-from theobot.generation.generator import Arm
+from theobot.generation.generator import ARMS, Arm
 
 QUESTIONS = "questions.jsonl"
 SCORES = "scores.json"
@@ -22,8 +23,6 @@ MARKS = "marks.json"
 """What `theobot mark close` found."""
 JUDGE = "judge.json"
 """Which language model was asked about the answers, and what its verdicts say."""
-
-ARMS: tuple[Arm, ...] = ("base", "theobot")
 
 
 class Answered(NamedTuple):
@@ -37,6 +36,7 @@ class Answered(NamedTuple):
         scores: by question and arm.
         probes: see `PROBES`.
         marks: people's marks, if there are any.
+        rival: what Theobot was compared with.
     """
 
     plan: BenchPlan
@@ -46,6 +46,7 @@ class Answered(NamedTuple):
     scores: dict[tuple[str, Arm], Score]
     probes: dict[str, Any]
     marks: dict[str, Any] | None
+    rival: Rival
 
     @property
     def scored(self) -> list[Question]:
@@ -76,6 +77,7 @@ def read_answered(folder: Path) -> Answered:
         scores,
         read_object(folder / PROBES),
         read_object(marks) if marks.exists() else None,
+        rival_of_records(records.values()),
     )
 
 
@@ -126,6 +128,6 @@ def refuse_incomplete(answered: Answered) -> None:
     share = missing_share(answered)
     if share > answered.plan.missing_limit:
         raise InvalidRunError(
-            f"{share:.1%} of the questions lack an answer of base or Theobot; at most "
+            f"{share:.1%} of the questions lack an answer of one of the two; at most "
             f"{answered.plan.missing_limit:.1%} may. Type the same `theobot bench` again to go on."
         )

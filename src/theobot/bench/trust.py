@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from theobot.bench.plan import rival_of
 from theobot.bench.report_model import Light, State
-from theobot.bench.saved import ARMS, Answered, missing_share
+from theobot.bench.rival import Rival
+from theobot.bench.saved import Answered, missing_share
+from theobot.generation.generator import ARMS
 
 
 def cut_share(answered: Answered, name: str) -> float:
@@ -29,8 +30,8 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
             "Plan", "good", "Metrics, margins and seeds were fixed before the first answer."
         ),
         _leak_light(probes),
-        _effect_light(probes),
-        _noise_light(probes, rival_of(plan)),
+        _effect_light(probes, answered.rival),
+        _noise_light(probes, answered.rival.name),
     ]
     share = missing_share(answered)
     lights.append(
@@ -69,13 +70,13 @@ def _leak_light(probes: Mapping[str, Any]) -> Light:
     return Light("Leaks", "good", "No question or reference answer stands in the training rows.")
 
 
-def _effect_light(probes: Mapping[str, Any]) -> Light:
+def _effect_light(probes: Mapping[str, Any], rival: Rival) -> Light:
     effect = probes.get("adapter_effect")
     if effect is None:
         return Light(
             "Adapter", "unknown", "Whether the adapter changes the model was not measured."
         )
-    words = f"The adapter changes the model: a next-token logit by up to {effect:.3g}."
+    words = f"The adapter changes a next-token logit of {rival.name} by up to {effect:.3g}."
     return Light("Adapter", "good" if effect else "bad", words)
 
 

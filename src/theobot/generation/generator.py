@@ -18,6 +18,8 @@ Arm = Literal["base", "theobot"]
 Where two adapters are compared, "base" is the base model with the other adapter.
 """
 
+ARMS: tuple[Arm, Arm] = ("base", "theobot")
+
 SCRIPTURE = "scripture"
 """Entry of `describe()["decoding"]` where Theobot is given verses; whose words they are."""
 
@@ -101,6 +103,11 @@ class Generator(Protocol):
             InvalidRunError: it is not known how large, but there is none.
         """
         ...
+
+
+def caps_of(max_new_tokens: Sequence[int] | int, count: int) -> Sequence[int]:
+    """The cap of each of `count` rows, where one may stand for all."""
+    return [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
 
 
 def answer_in_turn(

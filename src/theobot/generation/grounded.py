@@ -10,7 +10,7 @@ from typing import Any
 
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
-from theobot.generation.generator import SCRIPTURE, Answer, Arm, Generator
+from theobot.generation.generator import ARMS, SCRIPTURE, Answer, Arm, Generator, caps_of
 from theobot.scripture.grounding import ground
 from theobot.scripture.texts import TRANSLATION
 
@@ -30,7 +30,7 @@ class GroundedGenerator:
         inner: who answers, with its arm "theobot".
     """
 
-    arms: tuple[Arm, ...] = ("base", "theobot")
+    arms: tuple[Arm, ...] = ARMS
 
     def __init__(self, inner: Generator) -> None:
         self.inner = inner
@@ -78,7 +78,7 @@ class GroundedGenerator:
     ) -> list[dict[Arm, Answer]]:
         """See `Generator.answer_pairs`; both arms in the format of Theobot."""
         count = len(conversations)
-        caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        caps = caps_of(max_new_tokens, count)
         grounded = [with_scripture(turns) for turns in conversations]
         changed = [i for i in range(count) if grounded[i] != list(conversations[i])]
         found = self.inner.answer_pairs(

@@ -15,7 +15,7 @@ from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.data.tokens import tokenize_prompt
 from theobot.errors import AdapterError, ModelError
 from theobot.generation.endings import trim_answer
-from theobot.generation.generator import Answer, Arm
+from theobot.generation.generator import ARMS, Answer, Arm, caps_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -75,7 +75,7 @@ class LocalGenerator:
             self.network.set_attn_implementation("sdpa")
         self.decoder = GreedyDecoder(self.network, tokenizer)
         self.name = name or self.network.name_or_path
-        self.arms: tuple[Arm, ...] = ("base", "theobot") if tuned else ("base",)
+        self.arms: tuple[Arm, ...] = ARMS if tuned else ("base",)
         self.formats: Mapping[Arm, PromptFormat] = {
             "base": against.prompt_format if against else base_format(tokenizer),
             "theobot": "seed" if adapter is None else adapter.prompt_format,
@@ -130,7 +130,7 @@ class LocalGenerator:
             ModelError: a prompt fills the context window, or memory is too small for one row.
         """
         chosen = prompt_format or self.formats[arm]
-        caps = _caps(max_new_tokens, len(conversations))
+        caps = caps_of(max_new_tokens, len(conversations))
         tasks = [
             self._task(turns, cap, arm, chosen)
             for turns, cap in zip(conversations, caps, strict=True)
@@ -163,7 +163,7 @@ class LocalGenerator:
         """
         from theobot.generation.cache import Length, fitting_batches
 
-        caps = _caps(max_new_tokens, len(conversations))
+        caps = caps_of(max_new_tokens, len(conversations))
         groups = [
             [self._task(turns, cap, arm, chosen) for arm, chosen in formats.items()]
             for turns, cap in zip(conversations, caps, strict=True)
@@ -371,7 +371,3 @@ def load_generator(
 def base_format(tokenizer: PreTrainedTokenizerBase) -> PromptFormat:
     """The prompt format in which a base alone is asked: its own chat template, if it has one."""
     return "seed" if tokenizer.chat_template is None else "chat"
-
-
-def _caps(max_new_tokens: Sequence[int] | int, count: int) -> Sequence[int]:
-    return [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens

@@ -18,7 +18,7 @@ from theobot.config import PromptFormat
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.errors import InvalidRunError, ServerError, SettingsError
 from theobot.generation.api import PATIENCE, ApiClient, normalise_url
-from theobot.generation.generator import Answer, Arm, answer_in_turn
+from theobot.generation.generator import ARMS, Answer, Arm, answer_in_turn, caps_of
 from theobot.generation.wire import Request, make_request, messages_of, read_answer, read_count
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _Read = TypeVar("_Read")
 
-ARMS: tuple[Arm, ...] = ("base", "theobot")
 
 CONCURRENCY = 8
 """Requests at a server at the same time."""
@@ -85,7 +84,7 @@ class RemoteGenerator:
         adapter: what is known of the adapter that the server uses; None if nothing.
     """
 
-    arms = ARMS
+    arms: tuple[Arm, ...] = ARMS
     context_window = sys.maxsize
     """Not known here: the server itself refuses what is too long."""
 
@@ -173,7 +172,7 @@ class RemoteGenerator:
             ServerError: see `answer`.
         """
         count = len(conversations)
-        caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        caps = caps_of(max_new_tokens, count)
         requests = [
             self._request(turns, arm, chosen, cap)
             for turns, cap in zip(conversations, caps, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn, render_prompt
 from theobot.errors import AdapterError, ModelError
-from theobot.generation.generator import Answer, Arm, answer_in_turn
+from theobot.generation.generator import ARMS, Answer, Arm, answer_in_turn, caps_of
 from theobot.generation.live import Update
 
 
@@ -24,7 +24,7 @@ class ScriptedGenerator:
     def __init__(
         self,
         script: Mapping[str, str] | Callable[[str, Arm], str],
-        arms: tuple[Arm, ...] = ("base", "theobot"),
+        arms: tuple[Arm, ...] = ARMS,
         context_window: int = 4096,
     ) -> None:
         self.script = script
@@ -64,7 +64,7 @@ class ScriptedGenerator:
     ) -> list[Answer]:
         """Answers from the script, cut at the cap."""
         count = len(conversations)
-        caps = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        caps = caps_of(max_new_tokens, count)
         return [
             self.scripted(turns[-1].text, arm, cap)
             for turns, cap in zip(conversations, caps, strict=True)

@@ -113,21 +113,6 @@ def add_up(tensor: torch.Tensor) -> None:
 
 
 @contextlib.contextmanager
-def first_before_others() -> Iterator[None]:
-    """A stretch that the first process goes through alone, and the others after it.
-
-    For what writes files that the others then find. Inside there must be no other exchange.
-    """
-    if not is_first():
-        gathered(None)
-    try:
-        yield
-    finally:
-        if is_first():
-            gathered(None)
-
-
-@contextlib.contextmanager
 def together() -> Iterator[None]:
     """A stretch that succeeds in all processes or in none.
 

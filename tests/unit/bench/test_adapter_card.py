@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from theobot.bench.adapter_card import ADAPTER_HASH, tell_adapter_card
+from theobot.bench.adapter_card import tell_adapter_card
+from theobot.bench.answers import AnswerRecord
 from theobot.bench.report_model import Report
+from theobot.generation.generator import SCRIPTURE
 from theobot.model.card import figures_of, figures_section
 from theobot.run_folder import file_sha256
 
@@ -20,18 +22,28 @@ def run(tmp_path: Path) -> Path:
     adapter = tmp_path / "run" / "adapter"
     adapter.mkdir(parents=True)
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    (adapter / "adapter_config.json").write_text("{}")
     (adapter / "README.md").write_text(f"# Card\n\n{figures_section(None)}")
     return tmp_path / "run"
 
 
 @pytest.fixture
-def report(run: Path) -> Report:
-    digest = file_sha256(run / "adapter" / "adapter_model.safetensors")
-    return make_report()._replace(fingerprint={ADAPTER_HASH: digest})
+def report() -> Report:
+    return make_report()
 
 
-def test_the_decision_and_the_sets_are_written(run, report):
-    card = tell_adapter_card(run / "bench", report)
+@pytest.fixture
+def record(run: Path) -> AnswerRecord:
+    known = {
+        "adapter_sha256": file_sha256(run / "adapter" / "adapter_model.safetensors"),
+        "adapter_config_sha256": file_sha256(run / "adapter" / "adapter_config.json"),
+        "decoding": {"device": "cpu"},
+    }
+    return AnswerRecord(**(dict.fromkeys(AnswerRecord._fields) | known))
+
+
+def test_the_decision_and_the_sets_are_written(run, record, report):
+    card = tell_adapter_card(run / "bench", record, report)
     assert card == run / "adapter" / "README.md"
     text = figures_of(card.read_text())
     assert text.startswith(f"**{report.decision.words}**")
@@ -40,20 +52,38 @@ def test_the_decision_and_the_sets_are_written(run, report):
     assert "not yet checked against a teacher" in text or report.marks
 
 
-def test_a_later_benchmark_replaces_them(run, report):
-    tell_adapter_card(run / "bench", report)
+def test_a_later_benchmark_replaces_them(run, record, report):
+    tell_adapter_card(run / "bench", record, report)
     later = report._replace(decision=report.decision._replace(words="Cannot tell: later."))
-    text = figures_of(tell_adapter_card(run / "bench", later).read_text())
+    text = figures_of(tell_adapter_card(run / "bench", record, later).read_text())
     assert text.startswith("**Cannot tell: later.**")
 
 
-def test_other_weights_and_other_peoples_cards_are_left_alone(run, report):
+def test_other_weights_and_other_peoples_cards_are_left_alone(run, record, report):
     card = run / "adapter" / "README.md"
     before = card.read_text()
-    other = report._replace(fingerprint={ADAPTER_HASH: "0" * 64})
-    assert tell_adapter_card(run / "bench", other) is None
-    assert tell_adapter_card(run / "bench" / "deeper", report) is None
+    for one in ("adapter_sha256", "adapter_config_sha256"):
+        other = record._replace(**{one: "0" * 64})
+        assert tell_adapter_card(run / "bench", other, report) is None
+    assert tell_adapter_card(run / "bench" / "deeper", record, report) is None
     assert card.read_text() == before
     card.write_text("# Mine")
-    assert tell_adapter_card(run / "bench", report) is None
+    assert tell_adapter_card(run / "bench", record, report) is None
     assert card.read_text() == "# Mine"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"against_sha256": "1" * 64},
+        {"decoding": {SCRIPTURE: "American Standard Version, 1901"}},
+        {"decoding": {"context": "server"}},
+    ],
+)
+def test_a_card_tells_of_adapter_against_base_alone(run, record, report, others):
+    card = run / "adapter" / "README.md"
+    before = card.read_text()
+    folder = run / "bench-other"
+    assert tell_adapter_card(folder, record._replace(**others), report) is None
+    assert card.read_text() == before
+    assert tell_adapter_card(folder, record, report) == card

@@ -8,8 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from theobot.bench.benchmark import run_bench
+from theobot.bench.benchmark import refuse_leaks, run_bench, settle_plan
 from theobot.bench.plan import read_plan
+from theobot.bench.questions import read_questions
+from theobot.data.examples import Example
 from theobot.errors import AdapterError, DataError, InvalidRunError
 from theobot.generation.grounded import GroundedGenerator
 from theobot.generation.local import LocalGenerator
@@ -103,7 +105,7 @@ def test_two_adapters_are_compared_under_their_own_names(
     assert not (tmp_path / "b" / "base_in_domain.txt").exists()
     assert result.report.arms == ("Other adapter", "Theobot")
     assert "fine-tune" not in result.report.decision.words
-    assert result.report.fingerprint["other adapter (SHA-256)"] == against.identity()
+    assert result.report.fingerprint["other adapter (weights and settings)"] == against.identity()
     assert read_plan(tmp_path / "b" / "plan.json").against == against.identity()
     assert "Asked twice in other batches, the other adapter changed" in " ".join(
         light.sentence for light in result.report.trust
@@ -132,6 +134,11 @@ def test_the_worth_of_verses_is_measured_on_the_questions_that_name_some(
     assert result.report.arms == ("Without verses", "With verses")
     assert (tmp_path / "b" / "with_verses_in_domain.txt").is_file()
     assert read_plan(tmp_path / "b" / "plan.json").against == "Theobot without the verses"
+    # A limit is of these questions, not of all.
+    few = run_bench(GroundedGenerator(told), tmp_path / "c", questions=question_folder, limit=1)
+    assert [record.question for record in few.records] == [
+        record.question for record in result.records
+    ]
 
 
 def test_without_a_verse_there_is_nothing_to_measure(tmp_path: Path, question_folder: Path):
@@ -142,3 +149,22 @@ def test_without_a_verse_there_is_nothing_to_measure(tmp_path: Path, question_fo
         (question_folder / f"{name}_domain_questions.txt").write_text(f"What is {name}?\n")
     with pytest.raises(DataError, match="names a Bible verse"):
         run_bench(generator, tmp_path / "b", questions=question_folder)
+
+
+def test_answers_set_aside_have_been_seen(tmp_path: Path, question_folder: Path):
+    run_bench(
+        ScriptedGenerator(lambda question, arm: f"{arm} {question}"),
+        tmp_path / "b",
+        questions=question_folder,
+    )
+    (tmp_path / "b" / "answers.jsonl").rename(tmp_path / "b" / "answers-0123456789ab.jsonl")
+    plan, changes = settle_plan(tmp_path / "b", {"adapter": "another"}, question_folder, 3, False)
+    assert changes == ["limit: planned null, now 3"]
+    assert plan.limit is None
+
+
+def test_the_other_adapters_rows_are_looked_through_too(question_folder: Path):
+    questions = read_questions(question_folder)
+    row = Example("User: What is sin?\nAssistant:", "Turning away from God.", {}, "rows.jsonl:1")
+    with pytest.raises(InvalidRunError, match="rows of the other adapter give away 1 of"):
+        refuse_leaks([row], questions, " of the other adapter")

@@ -42,7 +42,8 @@ def folder(tmp_path: Path) -> Path:
         for one in questions:
             for arm in ("base", "theobot"):
                 known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
-                         "text": f"{one.id} of {len(arm)}", "plan": "p"}  # fmt: skip
+                         "text": f"{one.id} of {len(arm)}",
+                         "plan": "p", "decoding": {}}  # fmt: skip
                 file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
     return place
 

@@ -14,6 +14,8 @@ from theobot.bench.benchmark import rejudge
 from theobot.bench.comparison import Verdict
 from theobot.bench.plan import fix_plan, make_plan, read_plan, write_plan
 from theobot.bench.questions import Question
+from theobot.bench.results import make_report
+from theobot.bench.saved import read_answered
 from theobot.errors import InvalidRunError, RunError
 
 POINTS = [
@@ -198,3 +200,12 @@ def test_separate_claims_of_the_sets_are_corrected_together(tmp_path):
     assert report.holm.keys() == raw.keys()
     assert min(report.holm.values()) == pytest.approx(min(1, len(raw) * min(raw.values())))
     assert all(report.holm[name] >= p for name, p in raw.items())
+
+
+def test_a_set_without_questions_is_no_claim(tmp_path):
+    folder = save(tmp_path / "b", {"in_domain": 0.1}, count=40)
+    report = make_report(read_answered(folder), folder)
+    gone = read_answered(folder)
+    near = [question for question in gone.pairs if question.set != "out_of_domain"]
+    fewer = make_report(gone._replace(pairs=near), folder)
+    assert fewer.holm.keys() == report.holm.keys() - {"out_of_domain"}
