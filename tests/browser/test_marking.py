@@ -47,7 +47,8 @@ def folder(tmp_path: Path) -> Path:
             for arm, word in (("base", "first"), ("theobot", "second")):
                 text = f"{one.id} {word}\n\n{MARKUP}"
                 known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
-                         "text": text, "plan": "p", "model": "Qwen/Qwen2.5-7B"}  # fmt: skip
+                         "text": text, "plan": "p", "model": "Qwen/Qwen2.5-7B",
+                         "decoding": {}}  # fmt: skip
                 file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
     return place
 
