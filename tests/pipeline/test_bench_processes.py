@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from theobot.bench.answers import plan_answers, read_answers
+from theobot.bench.answers import BATCH_SIZE, plan_answers, read_answers
 from theobot.bench.questions import SETS, read_questions
 
 BIN = Path(sys.executable).parent
@@ -20,7 +20,7 @@ VERDICTS = {0, 3, 4}
 def question_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("questions")
     for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(22))
+        text = "".join(f"What is {name} number {n}?\n" for n in range(22))  # one batch and a little
         (folder / f"{name}_questions.txt").write_text(text)
     return folder
 
@@ -62,7 +62,7 @@ def test_two_processes_leave_the_files_of_one(bench, tmp_path: Path, question_fo
 
     # Two that go on after another two were broken off: one had a whole batch, one half a line.
     lines = expected.splitlines(keepends=True)
-    batch = 2 * 32
+    batch = 2 * BATCH_SIZE
     folder = tmp_path / "shared"
     folder.mkdir()
     (folder / "answers.part-0.jsonl").write_bytes(lines[0][:9])
@@ -83,4 +83,4 @@ def test_a_share_is_planned_as_the_whole(question_folder: Path):
 
     questions = read_questions(question_folder)
     batches = plan_answers(ScriptedGenerator({}), questions)
-    assert [len(batch.questions) for batch in batches] == [32, 32, 2]
+    assert [len(batch.questions) for batch in batches] == [BATCH_SIZE, 2]

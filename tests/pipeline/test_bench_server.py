@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from theobot import cli
+from theobot.bench.answers import BATCH_SIZE
 from theobot.bench.questions import SETS
 
 PROGRAM = Path(__file__).parents[1] / "fake_server.py"
@@ -32,7 +33,7 @@ def questions(tmp_path: Path) -> Path:
     folder = tmp_path / "questions"
     folder.mkdir()
     for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(12))
+        text = "".join(f"What is {name} number {n}?\n" for n in range(24))
         (folder / f"{name}_questions.txt").write_text(text)
     choice = {
         "id": "out_of_domain-01",
@@ -167,13 +168,13 @@ def test_a_server_killed_and_started_again_changes_no_byte(questions, tmp_path):
         port = free.getsockname()[1]
     with started(port):
         assert cli.main(words_for(port, questions, tmp_path / "whole")) == 4
-    # After all that comes before the questions, the first 32 of them, and some of the others.
-    with started(port, dies_after=3 + 2 * 8 + 2 * 32 + 3) as server:
+    # After all that comes before the questions, a whole batch of them, and some of the others.
+    with started(port, dies_after=3 + 2 * 8 + 2 * BATCH_SIZE + 3) as server:
         words = words_for(port, questions, tmp_path / "killed")
         running = subprocess.Popen([sys.executable, "-c", WITHOUT_TORCH, *words])
         assert server.wait() == -signal.SIGKILL
         assert running.poll() is None, "it waits for the server"
-        assert len(records(tmp_path / "killed")) == 2 * 32
+        assert len(records(tmp_path / "killed")) == 2 * BATCH_SIZE
     with started(port):
         assert running.wait() == 4
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

@@ -33,7 +33,7 @@ ANSWERS = "answers.jsonl"
 ANSWERS_OF_ANY = "answers*.jsonl"
 """Stores of any conditions: the current one, those set aside, and parts of several processes."""
 _PARTS = "answers.part-*.jsonl"
-BATCH_SIZE = 32
+BATCH_SIZE = 64
 """Questions between two writes to the store; how many are computed at once is up to memory."""
 
 _SENTENCES_CAP = 192
