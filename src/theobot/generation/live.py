@@ -64,6 +64,7 @@ class LiveBatch(Protocol):
 
         Raises:
             ModelError: the prompt fills the context window.
+            PromptError: the model's template refuses the conversation.
             AdapterError: an arm that is not there.
         """
         ...
