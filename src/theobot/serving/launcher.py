@@ -20,7 +20,7 @@ _UNSAYABLE = re.compile(r'["\x00-\x1f]')
 
 
 def write_launchers(folder: Path, flags: Sequence[str]) -> list[Path]:
-    """Write `Theobot.bat` and `Theobot.command`, which only their owner can read: a token may be in.
+    """Write `Theobot.bat` and `Theobot.command`; they may hold a token and are their owner's alone.
 
     Args:
         folder: where; both start the server in the folder in which they lie.
