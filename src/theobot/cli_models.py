@@ -46,7 +46,8 @@ class ServerSelectors:
             http://127.0.0.1:8000; its token, if any, in the variable THEOBOT_SERVER_TOKEN.
         server_models: Names there of the base model and of Theobot, with a comma between them; by
             default base,theobot.
-        server_concurrency: Most requests at the server at the same time; by default 8.
+        server_concurrency: Most requests at the server at the same time; by default 8. More than
+            64 have no effect, as questions are asked and written down 32 at a time.
     """
 
     server: str | None = None
@@ -59,6 +60,7 @@ def connect_generator(
 ) -> RemoteGenerator:
     """Find both models at a server; the adapter is named for its prompt format and hash alone."""
     from theobot.generation import remote
+    from theobot.generation.generator import ARMS
     from theobot.model.adapter import select
 
     for flag, typed in (("--device", selectors.device != "auto"), ("--model", selectors.model)):
@@ -72,7 +74,9 @@ def connect_generator(
     server = remote.Server(url, concurrency, on_wait=terminal.note)
     adapter = None
     if selectors.run is not None or selectors.adapter is not None:
-        selection = select(selectors.run, selectors.adapter, "of the server")
+        # The base is what the server has under the first name, whatever the adapter says.
+        base = names["base"] if names else ARMS[0]
+        selection = select(selectors.run, selectors.adapter, base)
         adapter = selection.adapter
         note = f"{selection.note} Taken for the one the server uses."
     else:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import pkgutil
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 from cyclopts import Parameter
 
 from theobot import terminal
 from theobot.cli_models import Flag, Selectors, load_generator
 from theobot.config import ServeSettings
-from theobot.errors import INTERRUPTED, SettingsError
+from theobot.errors import INTERRUPTED
 
 if TYPE_CHECKING:
-    from theobot.serving.options import ServeOptions, TextFilter
+    from theobot.serving.options import ServeOptions
 
 _PER_CLIENT = 8
 """Answers at a time for one address, where others than this machine can ask."""
@@ -58,7 +57,7 @@ def serve(
         generator = load_generator(selectors, base=base)
         address = _address(settings.host, listening.getsockname()[1])
         options = server.at_home(options, listening, generator)
-        page = f"{address}#token={options.token}" if options.token else address
+        page = _with_token(address, options.token) if options.token else address
 
         def ready() -> None:
             _welcome(address, options)
@@ -71,37 +70,24 @@ def serve(
 
 def _options(settings: ServeSettings) -> ServeOptions:
     from theobot.generation.api import TOKEN_VARIABLE
+    from theobot.serving.filters import load_filter
     from theobot.serving.hosts import is_loopback
     from theobot.serving.options import ServeOptions
     from theobot.serving.records import Records
 
-    local = is_loopback(settings.host)
+    loopback = is_loopback(settings.host)
+    # Under another name strangers come in, through the proxy that has it.
+    local = loopback and not settings.name
     token = settings.token or os.environ.get(TOKEN_VARIABLE) or None
     if token is None and not (local and settings.class_code is None):
         token = secrets.token_urlsafe(24)
     return ServeOptions(
         settings=settings,
         token=token,
-        per_client=settings.per_client or (None if local else _PER_CLIENT),
-        check=_check(settings.filter),
+        per_client=settings.per_client or (None if loopback else _PER_CLIENT),
+        check=load_filter(settings.filter),
         records=Records(settings.log, settings.log_days) if settings.log else None,
     )
-
-
-def _check(named: str | None) -> TextFilter:
-    """The built-in filter, and after it the one that was named."""
-    from theobot.serving.school import find_unsuitable
-
-    if named is None:
-        return find_unsuitable
-    sys.path.insert(0, "")  # rules of one's own lie where one works
-    try:
-        own: TextFilter = pkgutil.resolve_name(named)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(f"--filter {named}: cannot be loaded ({error}).") from None
-    if not callable(own):
-        raise SettingsError(f"--filter {named}: is no function.")
-    return lambda text: find_unsuitable(text) or own(text)
 
 
 def _address(host: str, port: int) -> str:
@@ -110,6 +96,11 @@ def _address(host: str, port: int) -> str:
 
     name = socket.gethostname() if host in ("0.0.0.0", "::") else bracketed(host)
     return f"http://{name}:{port}/"
+
+
+def _with_token(address: str, token: str) -> str:
+    """The address that opens the page with the token, which may hold any sign."""
+    return f"{address}#token={quote(token, safe='')}"
 
 
 def _welcome(address: str, options: ServeOptions) -> None:
@@ -125,7 +116,7 @@ def _welcome(address: str, options: ServeOptions) -> None:
         terminal.note("Programs have to show the token that was given.")
     elif options.token:
         terminal.note(f"Token, shown this once: {options.token}")
-        terminal.note(f"With it: {address}#token={options.token}")
+        terminal.note(f"With it: {_with_token(address, options.token)}")
     if settings.class_code:
         terminal.note(f"Class code for pupils: {settings.class_code}")
     if options.records is not None:

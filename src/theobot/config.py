@@ -175,7 +175,7 @@ class ServeSettings(Section):
     port: int = Field(8000, ge=0, le=65535)
     """Port; 0 takes a free one."""
     name: Names = ()
-    """Further names under which it is reached, such as that of a proxy before it."""
+    """Further names under which it is reached, such as that of a proxy; who asks needs a token."""
     token: str | None = Field(None, pattern=r"^[!-~]{8,}$")
     """What programs have to show (8 signs or more); else that of THEOBOT_SERVER_TOKEN."""
     scripture: bool = False
@@ -197,7 +197,7 @@ class ServeSettings(Section):
     log: Path | None = None
     """Folder for a record of all conversations; without it nothing is kept."""
     log_days: int = Field(30, ge=1)
-    """Days after which a record is deleted."""
+    """Days that the record of a day is kept beyond it; then its whole file is deleted."""
     filter: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     """Your own filter beside the built-in one, such as my_rules:check (docs/serving.md)."""
 

@@ -4,6 +4,7 @@
     ├── SettingsError       a flag or a TOML file says something impossible
     ├── DataError           rows of a data or question file are wrong
     ├── ModelError          the base model cannot be loaded or used
+    │   └── PromptError     its chat template refuses a conversation
     ├── AdapterError        the adapter folder cannot be used
     ├── ServerError         another server refuses, or cannot be reached
     ├── RunError            the run folder is missing, taken, or cannot be written
@@ -49,6 +50,10 @@ class DataError(TheobotError):
 
 class ModelError(TheobotError):
     """The base model cannot be loaded or used."""
+
+
+class PromptError(ModelError):
+    """The base model's chat template refuses a conversation."""
 
 
 class AdapterError(TheobotError):

@@ -43,6 +43,7 @@ class RunFolder:
         self.adapter = self.path / "adapter"
         self.loss_svg = self.path / "loss.svg"
         self.bench = self.path / "bench"
+        self.report = self.bench / "report.json"
 
     @property
     def name(self) -> str:
@@ -159,9 +160,22 @@ def summarise_run(run: RunFolder) -> RunSummary:
         model=str(config.get("model", "?")),
         steps=f"{state.get('step', '?')}/{state.get('total_steps', '?')}",
         best_loss=state.get("final_loss") if best is None else best,
-        verdict="not judged yet" if (run.bench / "answers.jsonl").exists() else "-",
+        verdict=_verdict(run),
         octets=octets,
     )
+
+
+_VERDICTS = {True: "plan met", False: "plan not met", None: "cannot tell"}
+
+
+def _verdict(run: RunFolder) -> str:
+    """What its benchmark decided, in two words; the report has the sentence."""
+    if not run.report.exists():
+        return "not judged yet" if (run.bench / "answers.jsonl").exists() else "-"
+    try:
+        return _VERDICTS[read_json(run.report)["decision"]["met"]]
+    except (RunError, KeyError, TypeError):
+        return "damaged"
 
 
 def read_json(path: Path) -> dict[str, Any]:

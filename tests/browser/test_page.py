@@ -523,12 +523,25 @@ def test_a_class_code_opens_the_page_and_the_record_is_announced(browser: Any, s
         assert page.evaluate(stored) == [[], ["class-code", "seat"]]
 
 
-def test_a_token_in_the_address_is_taken_out_of_it(browser: Any, school: str):
-    with opened(browser, f"{school}/#token=secret") as page:
+@pytest.mark.parametrize("quoted", ["secret", "%73ecret"])
+def test_a_token_in_the_address_is_taken_out_of_it(browser: Any, school: str, quoted: str):
+    with opened(browser, f"{school}/#token={quoted}") as page:
         page.ready()
         assert page.page.url == f"{school}/"
         page.ask(JUSTICE)
         assert "food bank" in page.read(".answer")
+
+
+def test_a_class_code_takes_the_place_of_a_wrong_token_which_need_not_be_quoted(
+    browser: Any, school: str
+):
+    with opened(browser, f"{school}/#token=50%wrong") as page:
+        page.page.get_by_role("textbox", name="Class code").fill(CODE)
+        with page.page.expect_request("**/about") as asked:
+            page.page.get_by_role("button", name="Continue").click()
+        page.ready()
+        assert "authorization" not in asked.value.headers
+        assert asked.value.headers["x-class-code"] == CODE
 
 
 def test_a_server_with_a_token_asks_for_it(browser: Any):

@@ -456,3 +456,13 @@ def test_exports_that_cannot_be_are_told_in_a_sentence(tiny, capsys, tmp_path, t
     assert code == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_help_says_how_many_requests_at_a_server_have_an_effect():
+    from theobot.bench.answers import BATCH_SIZE
+    from theobot.cli_models import ServerSelectors
+    from theobot.generation.generator import ARMS
+
+    told = " ".join((ServerSelectors.__doc__ or "").split())
+    assert f"More than {len(ARMS) * BATCH_SIZE} have no effect" in told
+    assert f"{BATCH_SIZE} at a time" in told

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 import pytest
@@ -34,12 +35,17 @@ def typed(capsys, *tokens: str) -> tuple[int, str]:
         (("--filter", "nothing"), "filter"),
         (("--filter", "no.such.module:check"), "--filter no.such.module:check: cannot be loaded"),
         (("--filter", "theobot:__version__"), "--filter theobot:__version__: is no function"),
+        (("--filter", "broken:check"), "--filter broken:check: cannot be loaded (SyntaxError: "),
+        (("--filter", "fails:check"), "--filter fails:check: cannot be loaded (ZeroDivisionError"),
         (("--log", "/dev/null/x"), "--log /dev/null/x: cannot be used"),
         (("--host", "no.such.host.invalid"), "--host no.such.host.invalid"),
         (("--frost", "1"), "--frost"),
     ],
 )
-def test_a_mistake_is_a_sentence_before_any_model_is_loaded(capsys, tokens, words):
+def test_a_mistake_is_a_sentence_before_any_model_is_loaded(capsys, monkeypatch, tokens, words):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("broken.py").write_text("def check(text)\n", encoding="utf-8")
+    Path("fails.py").write_text("1 / 0\n", encoding="utf-8")
     code, told = typed(capsys, *tokens, "--model", "no/such-model")
     assert code == 2
     assert words in told
@@ -140,14 +146,19 @@ def test_who_can_ask_from_elsewhere_has_a_limit_and_a_token():
     assert cli_serve._options(ServeSettings(per_client=3)).per_client == 3
 
 
-def test_a_filter_of_ones_own_is_asked_after_the_built_in_one(monkeypatch):
+def test_who_comes_through_a_proxy_needs_a_token(monkeypatch):
     from theobot import cli_serve
 
-    Path("my_rules.py").write_text(
-        'def check(text):\n    return "No." if "exam" in text else None\n', encoding="utf-8"
-    )
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    check = cli_serve._options(ServeSettings(filter="my_rules:check")).check
-    assert check("an exam") == "No."
-    assert check("How do I make a bomb?") != "No."
-    assert check("What is grace?") is None
+    monkeypatch.delenv("THEOBOT_SERVER_TOKEN", raising=False)
+    options = cli_serve._options(ServeSettings(name=("re.school.example",)))
+    assert options.token
+    assert options.per_client is None
+
+
+def test_the_address_carries_any_token():
+    from theobot import cli_serve
+
+    token = "a%20b#c/d?e&f"
+    page = cli_serve._with_token("http://x:1/", token)
+    assert page == "http://x:1/#token=a%2520b%23c%2Fd%3Fe%26f"
+    assert unquote(urlsplit(page).fragment.removeprefix("token=")) == token

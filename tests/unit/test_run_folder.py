@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from theobot.bench.comparison import Decision
+from theobot.bench.report import write_report
+from theobot.bench.report_model import Report
 from theobot.errors import RunError
 from theobot.run_folder import (
     RunFolder,
@@ -119,6 +122,25 @@ def test_summary_without_dev_loss_shows_the_last_loss_and_a_demo_as_such(tmp_pat
     summary = summarise_run(run)
     assert (summary.best_loss, summary.status) == (2.5, "finished (demo)")
     assert summary.verdict == "not judged yet"
+
+
+@pytest.mark.parametrize(
+    ("decision", "verdict"),
+    [
+        (Decision(0, "The fine-tune helped.", True), "plan met"),
+        (Decision(3, "The fine-tune did harm.", False), "plan not met"),
+        (Decision(4, "Cannot tell yet.", None), "cannot tell"),
+    ],
+)
+def test_summary_has_the_verdict_of_the_report(tmp_path, decision, verdict):
+    run = make_run(tmp_path / "a", status="finished")
+    run.bench.mkdir()
+    (run.bench / "answers.jsonl").write_text("")
+    report = Report("A", "2026-01-01", "planned", [], decision, [], [])
+    assert run.report in write_report(run.bench, report)
+    assert summarise_run(run).verdict == verdict
+    run.report.write_text('{"decision": {"met": "yes"}}')
+    assert summarise_run(run).verdict == "damaged"
 
 
 def test_a_damaged_run_is_named_so(tmp_path):

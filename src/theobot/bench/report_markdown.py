@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from theobot.bench.answer_files import SIDE_BY_SIDE, escape_markdown
@@ -11,9 +11,11 @@ from theobot.bench.report_judge import TITLE, judge_comparisons, judge_facts, ju
 from theobot.bench.report_model import (
     QuestionRow,
     Report,
+    comparison_of,
     gains,
     in_order,
     losses,
+    named,
     plain,
     random_rows,
 )
@@ -40,6 +42,7 @@ from theobot.bench.report_words import (
     score_words,
     verdict_words,
 )
+from theobot.generation.generator import ARMS
 
 
 def report_markdown(report: Report) -> str:
@@ -153,9 +156,15 @@ def _damage(report: Report) -> Iterable[str]:
 
 
 def _people(report: Report) -> Iterable[str]:
-    if report.marks:
-        yield "## What people gave, blind"
-        yield _facts(report.marks)
+    if not report.marks:
+        return
+    marks: Any = plain(report.marks)
+    yield "## What people gave, blind"
+    found = (marks.get("mark") or {}).pop("comparisons", None) or ()
+    yield _facts(named(marks, dict(zip(ARMS, report.arms, strict=True))))
+    if found:
+        yield "### Marks of people by set"
+        yield _comparisons([comparison_of(one) for one in found], report.arms)
 
 
 def _judge(report: Report) -> Iterable[str]:
@@ -247,7 +256,7 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> st
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
+def _facts(facts: object) -> str:
     values: Any = plain(facts)
     return "\n".join(
         f"- {_text(str(name).replace('_', ' '))}: {_text(describe(value))}"

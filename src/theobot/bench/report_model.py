@@ -186,6 +186,27 @@ def plain(value: object) -> object:
     return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
+def named(value: object, names: Mapping[Any, str]) -> object:
+    """A plain value with its arms under other names, but for comparisons, which stay readable.
+
+    Args:
+        value: see `plain`.
+        names: by arm.
+    """
+    if isinstance(value, list):
+        return [named(entry, names) for entry in value]
+    if not isinstance(value, dict) or {"difference", "verdict", "n"} <= set(value):
+        return value
+    found: dict[str, object] = {}
+    for key, entry in value.items():
+        if key == "arm":
+            entry = names.get(entry, entry)
+        elif key == "judged" and isinstance(entry, dict):
+            entry = {who: names.get(given, given) for who, given in entry.items()}
+        found[names.get(key, key)] = named(entry, names)
+    return found
+
+
 def comparison_of(value: Mapping[str, Any]) -> Comparison:
     """A comparison from its plain form; unknown bounds are infinite, unknown means NaN."""
     read = dict(value)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from theobot.config import PromptFormat
+from theobot.errors import PromptError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,13 +54,13 @@ def render_prompt(
         tokenizer: needed for "chat" only.
 
     The seed format knows no system turn: its text stands at the head of the next user turn.
+
+    Raises:
+        PromptError: the tokenizer's template refuses these turns, or is broken.
     """
     if prompt_format == "chat":
         assert tokenizer is not None, "the chat format needs the tokenizer's template"
-        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-        return str(
-            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
+        return _by_template(turns, tokenizer)
     lines: list[str] = []
     system = ""
     for turn in turns:
@@ -71,6 +72,22 @@ def render_prompt(
         else:
             lines.append(f"Assistant: {turn.text}")
     return "\n".join(lines) + "\nAssistant:"
+
+
+def _by_template(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError  # what transformers renders templates with
+
+    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+    try:
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    except TemplateError as error:
+        told = " ".join(str(error).split()).rstrip(".")
+        raise PromptError(
+            f"The model's chat template refuses this conversation ({told}). Many know no system "
+            "message, and want user and assistant to take turns."
+        ) from None
 
 
 def parse_prompt(prompt: str) -> list[Turn] | None:

@@ -10,7 +10,7 @@ Not covered: sampling, beams, encoder-decoder models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,10 +20,13 @@ from torch.nn.functional import pad
 from theobot.data.prompt import NEW_TURN
 from theobot.errors import ModelError
 from theobot.generation.cache import BLOCK, RoomyLayer, roomy_cache
+from theobot.generation.endings import trim_answer
+from theobot.generation.generator import Answer
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
+    from theobot.config import PromptFormat
     from theobot.generation.generator import StopReason
 
 _TAIL = 12
@@ -81,25 +84,23 @@ class GreedyDecoder:
         rows: Sequence[Row],
         *,
         before_step: Callable[[Sequence[int]], None],
-    ) -> Iterator[None]:
-        """Write one token per unfinished row and step; yields after each step.
+    ) -> None:
+        """Write answers to their ends; a row that has ended is computed no more.
 
         Args:
             prompts: B lists of token ids.
             rows: the B answers to write, empty as yet.
-            before_step: called before each pass through the model with the indices of the rows in
-                it, in rising order, to choose the adapters.
+            before_step: called before each pass through the model but the first, which has all
+                rows, with the indices of the rows in it, in rising order.
 
         Raises:
             ModelError: the model computes no numbers (NaN).
         """
         live = list(range(len(rows)))
-        before_step(live)
         state = self.read(prompts)
         while True:
             for index, token in zip(live, state.tokens[:, 0].tolist(), strict=True):
                 self.extend(rows[index], token)
-            yield
             going = [k for k, index in enumerate(live) if rows[index].stop is None]
             if not going:
                 return
@@ -108,6 +109,14 @@ class GreedyDecoder:
                 live = [live[k] for k in going]
             before_step(live)
             state = self.step(state)
+
+    def answer(self, row: Row, prompt_format: PromptFormat | None) -> Answer:
+        """A row that has ended, as an answer; with None as its format its text as it stands."""
+        assert row.stop is not None, "an unfinished row has no answer yet"
+        text = self.text(row.ids[:-1] if row.stop == "eos" else row.ids)
+        if prompt_format is not None:
+            text = trim_answer(text, new_turn_ends=prompt_format == "seed")
+        return Answer(text, row.stop, len(row.ids))
 
     def text(self, ids: Sequence[int]) -> str:
         """Generated ids as text, without special tokens."""

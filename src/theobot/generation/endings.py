@@ -30,7 +30,11 @@ def settled_part(text: str, *, new_turn_ends: bool) -> str:
         return trim_answer(text, new_turn_ends=True)
     text = text.rstrip(HALF_LETTER)
     if new_turn_ends:
-        longest = min(len(NEW_TURN) - 1, len(text))
-        held = next((n for n in range(longest, 0, -1) if text.endswith(NEW_TURN[:n])), 0)
-        text = text[: len(text) - held]
+        text = text[: len(text) - overlap(text, NEW_TURN)]
     return text.strip()
+
+
+def overlap(text: str, stop: str) -> int:
+    """Letters at the end of a text with which a stop text begins, but not all of it."""
+    longest = min(len(stop) - 1, len(text))
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

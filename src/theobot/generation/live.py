@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt, tokenize_text
 from theobot.errors import ModelError
-from theobot.generation.endings import HALF_LETTER, settled_part, trim_answer
+from theobot.generation.endings import HALF_LETTER, settled_part
 from theobot.generation.generator import Answer, Arm, Generator
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class LiveBatch(Protocol):
 
         Raises:
             ModelError: the prompt fills the context window.
+            PromptError: the model's template refuses the conversation.
             AdapterError: an arm that is not there.
         """
         ...
@@ -278,13 +279,17 @@ class LocalBatch:
         """Let rows leave their groups."""
         from theobot.generation.decoding import keep, trim
 
+        smaller: list[tuple[_Group, list[int]]] = []
         for group in self._groups:
             places = [place for place, live in enumerate(group.lives) if wanted(live)]
             if len(places) < len(group.lives):
                 group.lives = [group.lives[place] for place in places]
-                if places:
-                    group.state = trim(keep(group.state, places))
+                smaller.append((group, places))
+        # Before any tensor: where memory runs out on the way, nobody is left who was to leave.
         self._groups = [group for group in self._groups if group.lives]
+        for group, places in smaller:
+            if places:
+                group.state = trim(keep(group.state, places))
 
     def _begin_again(self, tried: int, problem: str) -> None:
         """After memory ran out: every row is read again, half as many at a time.
@@ -308,19 +313,11 @@ class LocalBatch:
             shown = text if chosen is None else settled_part(text, new_turn_ends=chosen == "seed")
             answer = None
         else:
-            answer = self._answer(live)
+            answer = self._decoder.answer(row, chosen)
             shown = answer.text
         piece = shown[len(live.shown) :]
         live.shown = shown
         return Update(live.key, piece, len(row.ids), answer)
-
-    def _answer(self, live: _Live) -> Answer:
-        row, chosen = live.row, live.prompt_format
-        assert row.stop is not None, "an unfinished row has no answer yet"
-        text = self._decoder.text(row.ids[:-1] if row.stop == "eos" else row.ids)
-        if chosen is not None:
-            text = trim_answer(text, new_turn_ends=chosen == "seed")
-        return Answer(text, row.stop, len(row.ids))
 
 
 def _is_unfinished(live: _Live) -> bool:

@@ -14,7 +14,6 @@ from theobot.config import PromptFormat
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.data.tokens import tokenize_prompt
 from theobot.errors import AdapterError, ModelError
-from theobot.generation.endings import trim_answer
 from theobot.generation.generator import ARMS, Answer, Arm, caps_of
 
 if TYPE_CHECKING:
@@ -212,12 +211,36 @@ class LocalGenerator:
         return LocalBatch(self, most_rows)
 
     @contextmanager
-    def computing_as(self, arms: Sequence[Arm]) -> Iterator[None]:
-        """One pass over rows of these arms, the base's first; afterwards adapters are active."""
+    def computing_as(self, arms: Sequence[Arm]) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Passes over rows of these arms, the base's first; afterwards adapters are active.
+
+        Where arms can mix, the base's rows are left alone by the layers as they are: switching
+        every layer off and on again would cost more than a token of a small model.
+
+        Args:
+            arms: of all rows.
+
+        Yields:
+            What to call before a pass with the places of the rows in it, in rising order, once
+            they are no longer all.
+        """
+        of_base = arms.count("base")
+        mixes = 0 < of_base < len(arms) or (of_base > 0 and self.mixes_arms)
         try:
-            with self._computing_as(arms) as before_step:
-                before_step(range(len(arms)))
-                yield
+            if not mixes:
+                self._switch(arms[0])
+                yield lambda live: None
+                return
+            from theobot.generation.mixing import mixed
+
+            self._switch(self.arms[-1])
+            with mixed(self._layers, self._adapter_of("base")) as mixture:
+                mixture.base_rows = of_base
+
+                def before_step(live: Sequence[int]) -> None:
+                    mixture.base_rows = bisect_left(live, of_base)
+
+                yield before_step
         finally:
             self._switch(self.arms[-1])
 
@@ -281,7 +304,7 @@ class LocalGenerator:
 
         rows: list[Row] | None = None
         try:
-            *_, rows = self._decode(tasks)
+            rows = self._decode(tasks)
         except OutOfMemoryError as error:
             if len(tasks) == 1:
                 raise ModelError(
@@ -290,54 +313,24 @@ class LocalGenerator:
                 ) from None
         if rows is not None:
             return [
-                self._finish(row, task.prompt_format) for row, task in zip(rows, tasks, strict=True)
+                self.decoder.answer(row, task.prompt_format)
+                for row, task in zip(rows, tasks, strict=True)
             ]
         # Outside the except block, where the traceback no longer holds the tensors.
         half = len(tasks) // 2
         return self._answer(tasks[:half]) + self._answer(tasks[half:])
 
-    def _decode(self, tasks: Sequence[_Task]) -> Iterator[list[Row]]:
-        """Write the answers; yields all rows, in the order of the tasks, after each step."""
+    def _decode(self, tasks: Sequence[_Task]) -> list[Row]:
+        """Write the answers; gives their rows in the order of the tasks."""
         from theobot.generation.decoding import Row
 
         rows = [Row(task.cap, task.prompt_format == "seed") for task in tasks]
-        # The base's rows first, as `mixed` wants them.
+        # The base's rows first, as `computing_as` wants them.
         order = sorted(range(len(tasks)), key=lambda index: tasks[index].arm != "base")
         prompts = [tasks[index].prompt for index in order]
-        try:
-            with self._computing_as([tasks[index].arm for index in order]) as before_step:
-                for _ in self.decoder.decode(
-                    prompts, [rows[index] for index in order], before_step=before_step
-                ):
-                    yield rows
-        finally:
-            self._switch(self.arms[-1])
-
-    @contextmanager
-    def _computing_as(self, arms: Sequence[Arm]) -> Iterator[Callable[[Sequence[int]], None]]:
-        """Gives what to call before each step with the rows in it; the base's come first.
-
-        A single arm is set before each step, not once: two streams that take turns stay correct.
-        """
-        if len(set(arms)) == 1:
-            yield lambda live: self._switch(arms[0])
-            return
-        from theobot.generation.mixing import mixed
-
-        of_base = arms.count("base")
-        self._switch("theobot")
-        with mixed(self._layers, self._adapter_of("base")) as mixture:
-
-            def before_step(live: Sequence[int]) -> None:
-                mixture.base_rows = bisect_left(live, of_base)
-
-            yield before_step
-
-    def _finish(self, row: Row, chosen: PromptFormat) -> Answer:
-        assert row.stop is not None, "an unfinished row has no answer yet"
-        ids = row.ids[:-1] if row.stop == "eos" else row.ids
-        text = trim_answer(self.decoder.text(ids), new_turn_ends=chosen == "seed")
-        return Answer(text, row.stop, len(row.ids))
+        with self.computing_as([tasks[index].arm for index in order]) as before_step:
+            self.decoder.decode(prompts, [rows[index] for index in order], before_step=before_step)
+        return rows
 
 
 def load_generator(

@@ -15,6 +15,14 @@ from theobot.errors import ServerError
 from theobot.generation.endings import trim_answer
 from theobot.generation.generator import Answer, StopReason
 
+_BESIDE = {
+    "scripture_given": "scripture was put before the question; start it without --scripture",
+    "hints_first": "hints were asked for instead of an answer; start it without --hints-first",
+    "notice": "it is not the model's own answer to the end",
+}
+"""What Theobot's own server tells beside an answer that is not one to the bare question, and why
+that cannot be compared."""
+
 _VLLM_STOP = "stop_reason"
 """vLLM alone says which stop text ended an answer; null where the model ended by itself."""
 
@@ -67,6 +75,7 @@ def read_answer(reply: Mapping[str, Any], request: Request, where: str) -> Answe
     Raises:
         ServerError: there is no answer in it, or not only an answer.
     """
+    _refuse_told_beside(reply, where)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
     if not isinstance(choice, dict):
@@ -96,6 +105,16 @@ def read_count(reply: Mapping[str, Any], name: str, where: str) -> int | None:
     if count is not None and (type(count) is not int or count < 0):
         raise ServerError(f"{where}: {name} in `usage` is {count!r}; a number was expected.")
     return count
+
+
+def _refuse_told_beside(reply: Mapping[str, Any], where: str) -> None:
+    told = reply.get("theobot")
+    for name, why in _BESIDE.items() if isinstance(told, dict) else ():
+        if told.get(name):
+            shown = f' ("{told[name]}")' if name == "notice" else ""
+            raise ServerError(
+                f"{where}: an answer cannot be compared, as the server says of it: {why}{shown}."
+            )
 
 
 def _text_of(choice: Mapping[str, Any], prompt_format: PromptFormat, where: str) -> str:

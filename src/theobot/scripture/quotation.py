@@ -213,6 +213,14 @@ def verse_ids(reference: str) -> list[int]:
     return ids
 
 
+def verse_text(verse_id: int, version: pythonbible.Version) -> str | None:
+    """The words of one verse as a text prints them; None where the text lacks it."""
+    try:
+        return str(pythonbible.get_verse_text(verse_id, version=version))
+    except (pythonbible.VersionMissingVerseError, pythonbible.InvalidVerseError):
+        return None
+
+
 @cache
 def _versions() -> dict[str, pythonbible.Version]:
     """Texts at hand, by their abbreviations."""
@@ -231,7 +239,4 @@ def _text(name: str, verses: list[int]) -> list[str]:
 @lru_cache(maxsize=4096)
 def _verse(name: str, verse_id: int) -> tuple[str, ...]:
     """Words of a verse; empty where the text lacks it."""
-    try:
-        return tuple(_words(pythonbible.get_verse_text(verse_id, version=_versions()[name])))
-    except (pythonbible.VersionMissingVerseError, pythonbible.InvalidVerseError):
-        return ()
+    return tuple(_words(verse_text(verse_id, _versions()[name]) or ""))

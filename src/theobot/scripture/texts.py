@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pythonbible
 
 from theobot.scripture.citation import Citation, Status
-from theobot.scripture.quotation import verse_ids
+from theobot.scripture.quotation import verse_ids, verse_text
 
 TRANSLATION = "American Standard Version, 1901"
 """In the public domain. Its books are those of Protestant Bibles."""
@@ -37,12 +37,9 @@ def text_of(citation: Citation) -> VerseText | None:
     ids = verse_ids(citation.reference)
     if not 0 < len(ids) <= MOST_VERSES:
         return None
-    try:
-        verses = [
-            pythonbible.get_verse_text(one, version=pythonbible.Version.AMERICAN_STANDARD)
-            for one in ids
-        ]
-    except (pythonbible.VersionMissingVerseError, pythonbible.InvalidVerseError):
+    found = [verse_text(one, pythonbible.Version.AMERICAN_STANDARD) for one in ids]
+    verses = [" ".join(verse.split()) for verse in found if verse is not None]
+    if len(verses) < len(ids):
         return None
-    text = " ".join(" ".join(verse.split()) for verse in verses)
+    text = " ".join(verses)
     return VerseText(citation.reference, text) if text else None

@@ -26,8 +26,8 @@ def about(generator: Generator, options: ServeOptions) -> dict[str, Any]:
         "base_model": generator.describe()["model"],
         "models": [{"id": arm, "name": MODEL_NAMES.get(arm, arm)} for arm in generator.arms],
         "max_tokens": {"default": settings.max_new_tokens, "most": MOST_TOKENS},
-        "scripture": {"available": True, "on": settings.scripture, "translation": TRANSLATION},
-        "hints_first": {"available": True, "on": settings.hints_first},
+        "scripture": {"on": settings.scripture, "translation": TRANSLATION},
+        "hints_first": {"on": settings.hints_first},
         "class_code_needed": settings.class_code is not None,
         "logging": records and {"days": records.days, "notice": records.notice()},
         "themes": [

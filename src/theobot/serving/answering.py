@@ -38,6 +38,7 @@ class Plan(NamedTuple):
         usage: whether a stream ends with token counts.
         check: the filter that the answer has to pass, if any.
         given: scripture that was put before the question.
+        hints_first: whether hints are asked for instead of an answer.
         notice: what the reader should know beside the answer.
     """
 
@@ -48,6 +49,7 @@ class Plan(NamedTuple):
     usage: bool
     check: TextFilter | None = None
     given: tuple[ScriptureGiven, ...] = ()
+    hints_first: bool = False
     notice: str | None = None
 
 
@@ -132,11 +134,12 @@ class _Head:
         """The answer in one object."""
         choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish, "logprobs": None}
         usage = reply.usage().model_dump()
-        if not self.plan.chat:
+        if self.plan.chat:
+            choice["message"] = {"role": "assistant", "content": text}
+        else:
             choice["text"] = text
-            return {**self._same, "object": "text_completion", "choices": [choice], "usage": usage}
-        choice["message"] = {"role": "assistant", "content": text}
-        whole = {**self._same, "object": "chat.completion", "choices": [choice], "usage": usage}
+        kind = "chat.completion" if self.plan.chat else "text_completion"
+        whole = {**self._same, "object": kind, "choices": [choice], "usage": usage}
         return {**whole, **self._extension(reply)}
 
     def chunks(self, reply: Reply, piece: str | None) -> list[dict[str, Any]]:
@@ -144,7 +147,7 @@ class _Head:
         if piece is not None:
             return [self._chunk({"content": piece}, None)]
         last = self._chunk({}, reply.finish)
-        if self.plan.chat and reply.notice:
+        if reply.notice:
             last |= self._extension(reply)
         if not self.plan.usage:
             return [last]
@@ -158,7 +161,11 @@ class _Head:
         return [self._chunk({"role": "assistant", "content": ""}, None) | self._extension(reply)]
 
     def _extension(self, reply: Reply) -> dict[str, Any]:
-        told = AnswerExtension(scripture_given=list(self.plan.given), notice=self.notice(reply))
+        told = AnswerExtension(
+            scripture_given=list(self.plan.given),
+            hints_first=self.plan.hints_first,
+            notice=self.notice(reply),
+        )
         return {"theobot": told.model_dump()}
 
     def _chunk(self, delta: dict[str, str], finish: Finish | None) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def plan_chat(body: ChatRequest, arm: Arm, options: ServeOptions) -> Plan:
         question = grounded.prompt
         notices += grounded.missing
         given = tuple(ScriptureGiven(**verse._asdict()) for verse in grounded.given)
-    if _chosen(asked.hints_first, options.settings.hints_first):
+    hints_first = _chosen(asked.hints_first, options.settings.hints_first)
+    if hints_first:
         question = HINTS_PROMPT.replace("{question}", question)
     most = body.max_completion_tokens or body.max_tokens or options.settings.max_new_tokens
     work = Work([*turns[:-1], Turn("user", question)], arm, most, body.stops())
@@ -64,6 +65,7 @@ def plan_chat(body: ChatRequest, arm: Arm, options: ServeOptions) -> Plan:
         usage=body.with_usage(),
         check=options.check,
         given=given,
+        hints_first=hints_first,
         notice=" ".join(notices) or None,
     )
 

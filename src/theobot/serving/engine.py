@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from theobot.data.prompt import Turn
-from theobot.errors import ModelError
+from theobot.errors import ModelError, PromptError
 from theobot.generation.generator import Arm
 from theobot.generation.live import LiveBatch, LiveGenerator, Update
 from theobot.serving.stops import StopTexts
@@ -32,8 +32,9 @@ MOST_PROMPT = 8192
 
 logger = logging.getLogger("theobot.serving")
 
-Reason = Literal["too_long", "model", "bug", "stopping"]
-"""Why there is no answer: the prompt does not fit, the model fails, a fault of ours, the end."""
+Reason = Literal["too_long", "prompt", "model", "bug", "stopping"]
+"""Why there is no answer: the prompt does not fit, the model's template refuses it, the model
+fails, a fault of ours, the end."""
 
 
 class Work(NamedTuple):
@@ -269,7 +270,8 @@ class Engine:
             tokens = batch.add(key, work.prompt, work.arm, work.max_new_tokens)
         except ModelError as error:
             self._finished([key])
-            return [(reader.ticket, Failed("too_long", str(error)))]
+            reason: Reason = "prompt" if isinstance(error, PromptError) else "too_long"
+            return [(reader.ticket, Failed(reason, str(error)))]
         except Exception:
             self._finished([key])
             return [(reader.ticket, _told_bug())]

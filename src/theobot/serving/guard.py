@@ -94,14 +94,16 @@ class Guard:
         if wait := self._wrong.wait(address):
             message = "Too many wrong tokens or class codes came from this address."
             raise RefusalError(429, message, code="too_many_wrong", retry_after=wait)
-        bearer = headers.get("authorization", "").partition(" ")
-        if options.token and bearer[0].lower() == "bearer" and _same(bearer[2], options.token):
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if options.token and kind.lower() == "bearer" and _same(token, options.token):
             return _Client(address)
         code = headers.get("x-class-code")
-        if class_code and code is not None and _same(code, class_code):
-            return _pupil(headers, path)
-        if code is not None or bearer[2]:
+        knows_code = class_code and code is not None and _same(code, class_code)
+        # A pupil who knows the code may not guess tokens beside it without end.
+        if token or (code is not None and not knows_code):
             self._wrong.count(address)
+        if knows_code:
+            return _pupil(headers, path)
         if class_code:
             raise RefusalError(401, "The class code is needed.", code="class_code_needed")
         raise RefusalError(401, "The server's token is needed.", code="token_needed")

@@ -15,12 +15,6 @@ _KINDS = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
-    "png": "image/png",
-    "ico": "image/x-icon",
-    "woff2": "font/woff2",
-    "json": "application/json",
-    "webmanifest": "application/manifest+json",
-    "txt": "text/plain; charset=utf-8",
 }
 
 _HEADERS = {

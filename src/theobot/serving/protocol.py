@@ -176,8 +176,9 @@ class ScriptureGiven(_Model):
 class AnswerExtension(_Model):
     """What a reader should know about an answer."""
 
-    scripture_given: list[ScriptureGiven]
-    notice: str | None
+    scripture_given: list[ScriptureGiven] = Field(description="Put before the question.")
+    hints_first: bool = Field(description="Whether hints were asked for instead of an answer.")
+    notice: str | None = Field(description="A sentence for the reader.")
 
 
 class Usage(_Model):
@@ -239,6 +240,7 @@ class CompletionAnswer(_Model):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage
+    theobot: AnswerExtension
 
 
 class ModelCard(_Model):

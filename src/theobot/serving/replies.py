@@ -12,9 +12,10 @@ from theobot.serving.protocol import Finish, Usage
 from theobot.serving.refusals import RefusalError
 from theobot.serving.screen import Screen
 
-_STATUS = {"too_long": 400, "model": 500, "bug": 500, "stopping": 503}
+_STATUS = {"too_long": 400, "prompt": 400, "model": 500, "bug": 500, "stopping": 503}
 _CODES = {
     "too_long": "context_length_exceeded",
+    "prompt": "prompt_refused",
     "model": "model_failed",
     "bug": "internal_error",
     "stopping": "stopping",
@@ -32,7 +33,7 @@ class Reply(Protocol):
     notice: str | None
 
     async def begin(self) -> None:
-        """Wait until it is certain that there will be an answer; raises RefusalError if not."""
+        """Wait until the question is accepted; raises RefusalError if it is not."""
         ...
 
     def pieces(self) -> AsyncIterator[str]:
@@ -97,8 +98,7 @@ class WrittenReply:
         try:
             event = await self._next()
         except TimeoutError:
-            message = f"No answer could begin within {self._seconds:g} seconds. Ask again later."
-            raise RefusalError(503, message, code="busy", retry_after=30) from None
+            raise self._busy() from None
         if isinstance(event, Failed):
             raise refusal_of(event)
         assert isinstance(event, Begun), "an accepted prompt is the first event"
@@ -124,6 +124,8 @@ class WrittenReply:
         try:
             event: Event | None = await self._next()
         except TimeoutError:
+            if not self._new_tokens:
+                raise self._busy() from None
             self.finish = "length"
             self.notice = f"The answer was ended after {self._seconds:g} seconds."
             self.cancel()
@@ -150,6 +152,11 @@ class WrittenReply:
     def cancel(self) -> None:
         """See `Reply`."""
         self._ticket.cancel()
+
+    def _busy(self) -> RefusalError:
+        """The time is up and nothing was written: no answer is better than an empty one."""
+        message = f"No answer could begin within {self._seconds:g} seconds. Ask again later."
+        return RefusalError(503, message, code="busy", retry_after=30)
 
     async def _next(self) -> Event:
         async with asyncio.timeout_at(self._ends_at):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from theobot.generation.endings import overlap
+
 
 class StopTexts:
     """Lets an answer through up to the first of some texts, and holds back what may become one.
@@ -30,12 +32,6 @@ class StopTexts:
             self.found = True
             self._held = ""
             return text[: min(ends)]
-        held = 0 if last else max((_overlap(text, stop) for stop in self._texts), default=0)
+        held = 0 if last else max((overlap(text, stop) for stop in self._texts), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Letters at the end of a text with which the stop text begins."""
-    longest = min(len(stop) - 1, len(text))
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -72,3 +72,17 @@ def test_losses_gains_and_a_choice_that_nobody_made(whole):
     ten = [row.id for row in random_rows(whole.rows, 10)]
     assert ten == [row.id for row in random_rows(list(reversed(whole.rows)), 10)]
     assert len(ten) == 10
+
+
+def test_what_people_gave_names_both_as_the_tables_do(tmp_path, whole):
+    marks = FAKE["human_marks"]()
+    marks["prefer"]["disagreements"] = [
+        {"question_id": "q", "judged": {"M1": "base", "M2": "equal"}}
+    ]
+    report = whole._replace(marks=marks, arms=("Without verses", "With verses"))
+    page = write_report(tmp_path, report)[1].read_text(encoding="utf-8")
+    people = page.partition("## What people gave, blind")[2].partition("\n## ")[0]
+    assert people.count("Without verses") >= 6
+    assert "With verses" in people
+    assert not re.search(r"\bbase\b|\btheobot\b", people)
+    assert "| in-domain" in people.lower().partition("### marks of people by set")[2]

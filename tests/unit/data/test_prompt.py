@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theobot.data.prompt import SEED_CHAT_TEMPLATE, Turn, parse_prompt, render_prompt
+from theobot.errors import PromptError
 
 QUESTION = st.text(min_size=1).filter(lambda text: "\nUser:" not in text and "\nAssi" not in text)
 
@@ -23,6 +24,20 @@ def test_the_chat_format_is_the_tokenizers_template(tiny_tokenizer):
         "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
         "<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('System role not supported.') }}", r"\(System role not supported\)"),
+        ("{{ messages[9].content.strip() }}", "has no element 9"),
+        ("{% for %}", "Expected an expression"),
+    ],
+)
+def test_a_template_that_refuses_is_one_sentence(tiny_tokenizer, template, words):
+    tiny_tokenizer.chat_template = template
+    with pytest.raises(PromptError, match=f"template refuses this conversation .*{words}"):
+        render_prompt([Turn("user", "a")], "chat", tiny_tokenizer)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text())))

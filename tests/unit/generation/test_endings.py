@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theobot.generation.endings import settled_part, trim_answer
+from theobot.generation.endings import overlap, settled_part, trim_answer
 
 TEXTS = st.lists(st.sampled_from(["a", " ", "\n", "User:", "U", "\nUser:", "é", ":"])).map("".join)
 
@@ -17,6 +17,13 @@ def test_a_user_turn_is_kept_where_the_format_has_none():
 def test_a_possible_start_of_a_user_turn_is_held_back():
     assert settled_part("Peace.\nUse", new_turn_ends=True) == "Peace."
     assert settled_part("Peace.\nUsers pray", new_turn_ends=True) == "Peace.\nUsers pray"
+
+
+def test_the_overlap_is_the_longest_and_never_the_whole():
+    assert overlap("aab", "bcd") == 1
+    assert overlap("aaa", "aab") == 2
+    assert overlap("x##", "##") == 1
+    assert overlap("", "##") == overlap("ab", "c") == 0
 
 
 def test_a_half_letter_is_held_back():

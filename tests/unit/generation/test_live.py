@@ -80,6 +80,22 @@ def test_whoever_joins_when_gets_the_answer_it_gets_alone(tiny_generator: LocalG
     assert tiny_generator.model.get_model_status().enabled is True
 
 
+def test_rows_of_the_base_alone_switch_no_layer(tiny_generator: LocalGenerator, monkeypatch):
+    wanted = [job for job in jobs(tiny_generator) if job[2] == "base"]
+    expected = alone(tiny_generator, wanted)
+    with tiny_generator.using("base"):
+        switched_off = tiny_generator.network(torch.tensor([[5, 6, 7]])).logits
+
+    def switch(*_):
+        raise AssertionError("every layer is switched for each token")
+
+    for name in ("disable_adapter_layers", "enable_adapter_layers"):
+        monkeypatch.setattr(tiny_generator.model.base_model, name, switch)
+    assert write_all(tiny_generator.live_batch(64), spread(wanted)) == expected
+    with tiny_generator.computing_as(["base"]):
+        assert tiny_generator.network(torch.tensor([[5, 6, 7]])).logits.equal(switched_off)
+
+
 def test_one_group_takes_both_arms_and_stays_as_narrow_as_its_rows(tiny_generator: LocalGenerator):
     batch = tiny_generator.live_batch(4)
     turns = [Turn("user", "Why?")]
@@ -98,8 +114,8 @@ def test_one_group_takes_both_arms_and_stays_as_narrow_as_its_rows(tiny_generato
     assert widest < 60 + 2 * BLOCK
 
 
-@pytest.mark.parametrize("reason", ["variant", "window"])
-def test_rows_that_cannot_share_a_pass_take_turns(tiny_base_folder, tiny_tokenizer, reason):
+def in_groups(tiny_base_folder, tiny_tokenizer, reason: str) -> LocalGenerator:
+    """A generator whose rows cannot all share a pass."""
     config = Qwen2Config.from_pretrained(tiny_base_folder)
     if reason == "window":
         config.use_sliding_window, config.sliding_window = True, 16
@@ -112,7 +128,12 @@ def test_rows_that_cannot_share_a_pass_take_turns(tiny_base_folder, tiny_tokeniz
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.3)
-    generator = LocalGenerator(model, tiny_tokenizer, None, "tiny")
+    return LocalGenerator(model, tiny_tokenizer, None, "tiny")
+
+
+@pytest.mark.parametrize("reason", ["variant", "window"])
+def test_rows_that_cannot_share_a_pass_take_turns(tiny_base_folder, tiny_tokenizer, reason):
+    generator = in_groups(tiny_base_folder, tiny_tokenizer, reason)
     assert generator.mixes_arms is (reason == "window")
     wanted = jobs(generator, 6)
     expected = alone(generator, wanted)
@@ -214,6 +235,33 @@ def test_running_out_of_memory_while_dropping_loses_nobody(tiny_generator, monke
     while len(batch):
         answers |= {update.key: update.answer for update in batch.step() if update.answer}
     assert answers == {key: expected[key] for key in expected if key != wanted[0][0]}
+
+
+def test_dropped_answers_stay_dropped_where_memory_runs_out_in_the_first_of_several_groups(
+    tiny_base_folder, tiny_tokenizer, monkeypatch
+):
+    from theobot.generation import decoding
+
+    generator = in_groups(tiny_base_folder, tiny_tokenizer, "variant")
+    wanted = [(key, [Turn("user", "Why?")], generator.arms[key % 2], 12) for key in range(4)]
+    batch = generator.live_batch(64)
+    for job in wanted:
+        batch.add(*job)
+    batch.step()
+    assert len(batch._groups) == 2
+    real = decoding.keep
+
+    def scarce(*arguments):
+        monkeypatch.setattr(decoding, "keep", real)
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(decoding, "keep", scarce)
+    batch.drop({0, 1})
+    assert len(batch) == 2
+    answers = {}
+    while len(batch):
+        answers |= {update.key: update.answer for update in batch.step() if update.answer}
+    assert answers == alone(generator, wanted[2:])
 
 
 def test_memory_too_small_for_one_answer_is_a_sentence(tiny_generator, monkeypatch):

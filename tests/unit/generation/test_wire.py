@@ -106,6 +106,22 @@ def test_what_stands_beside_the_answer_is_refused(name):
     assert read(chat({"content": "Peace.", name: None}), CHAT).text == "Peace."
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"scripture_given": [{"reference": "John 11:35"}]}, "start it without --scripture"),
+        ({"hints_first": True}, "start it without --hints-first"),
+        ({"notice": "The answer was ended."}, r'own answer to the end \("The answer was ended."\)'),
+    ],
+)
+def test_what_theobots_server_added_is_refused(told, words):
+    beside = {"scripture_given": [], "hints_first": False, "notice": None}
+    for reply, request_ in ((raw(), SEED), (chat({"content": "Peace."}), CHAT)):
+        with pytest.raises(ServerError, match=f"there: an answer cannot be compared.*{words}"):
+            read(reply | {"theobot": beside | told}, request_)
+        assert read(reply | {"theobot": beside}, request_).text == "Peace."
+
+
 @pytest.mark.parametrize("finish", [None, "content_filter", "tool_calls", 1])
 def test_another_end_is_no_answer(finish):
     with pytest.raises(ServerError, match=f"finish_reason {finish!r}"):

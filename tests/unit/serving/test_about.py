@@ -13,6 +13,7 @@ def test_the_page_learns_who_answers_and_what_to_ask():
     assert [theme["id"] for theme in told["themes"]] == list("ABCDEF")
     assert all(len(theme["starters"]) == 3 for theme in told["themes"])
     assert [kind["id"] for kind in told["question_types"]] == list(QUESTION_TYPES)
+    assert (told["scripture"]["on"], told["hints_first"]) == (False, {"on": False})
     assert told["class_code_needed"] is False
     assert told["logging"] is None
 

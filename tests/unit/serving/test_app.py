@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from theobot.data.prompt import Turn
-from theobot.errors import ModelError
+from theobot.errors import ModelError, PromptError
 from theobot.generation.scripted import ScriptedBatch, ScriptedGenerator
 from theobot.serving.app import build_app
 from theobot.serving.engine import Engine
@@ -20,6 +20,7 @@ from theobot.serving.records import Records
 from theobot.serving.server import serving_in_thread
 
 CHAT = "/v1/chat/completions"
+NOTHING_BESIDE = {"scripture_given": [], "hints_first": False, "notice": None}
 
 
 def chat_body(question: str = "Why?", model: str = "theobot", **more) -> dict:
@@ -60,7 +61,7 @@ def test_an_answer_has_all_that_clients_read(client):
         }
     ]
     assert answer["usage"] == {"prompt_tokens": 4, "completion_tokens": 5, "total_tokens": 9}
-    assert answer["theobot"] == {"scripture_given": [], "notice": None}
+    assert answer["theobot"] == NOTHING_BESIDE
     assert answer["system_fingerprint"].startswith("fp_")
 
 
@@ -68,7 +69,7 @@ def test_a_stream_is_the_answer_in_pieces(client):
     body = chat_body("Why me?", "base", stream_options={"include_usage": True})
     first, *pieces, last, usage, done = events(client, body)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert first["theobot"] == {"scripture_given": [], "notice": None}
+    assert first["theobot"] == NOTHING_BESIDE
     assert text_of(pieces) == "base on Why me?"
     assert last["choices"][0]["finish_reason"] == "stop"
     assert last["choices"][0]["delta"] == {}
@@ -122,6 +123,7 @@ def test_a_text_is_continued_without_any_template(open_server, stream):
         answer = client.post("/v1/completions", json=body).json()
         assert answer["object"] == "text_completion"
         assert answer["choices"][0]["text"] == " raw\nUser:|"
+        assert answer["theobot"] == NOTHING_BESIDE
         assert answer["choices"][0]["finish_reason"] == "stop"
 
 
@@ -239,6 +241,51 @@ def test_when_the_time_is_up_the_answer_ends_as_it_stands(open_server, gated, st
         last = client.post(CHAT, json=body).json()
         assert last["choices"][0]["message"]["content"] == "theobot on x"
     assert "ended after 0.3 seconds" in last["theobot"]["notice"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_text_that_is_continued_is_told_to_be_cut_off(open_server, gated, stream):
+    client = open_server(gated, deadline=0.3)
+    gated.let(3)
+    body = {"model": "base", "prompt": "x " * 500, "max_tokens": 1000}
+    if stream:
+        last = events(client, body, "/v1/completions")[-2]
+    else:
+        last = client.post("/v1/completions", json=body).json()
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert "ended after 0.3 seconds" in last["theobot"]["notice"]
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+def test_an_answer_without_a_word_when_the_time_is_up_is_none(open_server, gated, path):
+    client = open_server(gated, deadline=0.2)
+    body = chat_body() if path == CHAT else {"model": "base", "prompt": "Why?"}
+    # Read by the model, but no token comes.
+    answer = client.post(path, json=body)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "busy"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_stream_without_a_word_when_the_time_is_up_ends_with_an_error(open_server, gated):
+    client = open_server(gated, deadline=0.2)
+    *before, last = events(client, chat_body())
+    assert text_of(before) == ""
+    assert last["error"]["code"] == "busy"
+
+
+def test_hints_are_told_as_such(client):
+    answer = client.post(CHAT, json=chat_body(theobot={"hints_first": True})).json()
+    assert answer["theobot"] == NOTHING_BESIDE | {"hints_first": True}
+
+
+def test_a_conversation_that_the_models_template_refuses_is_the_readers_mistake(open_server):
+    def script(question: str, arm: str) -> str:
+        raise PromptError("The model's chat template refuses this conversation.")
+
+    answer = open_server(ScriptedGenerator(script)).post(CHAT, json=chat_body())
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "prompt_refused"
 
 
 def test_what_cannot_begin_in_time_may_be_asked_again(open_server, gated):

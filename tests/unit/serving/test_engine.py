@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from theobot.data.prompt import Turn
-from theobot.errors import ModelError
+from theobot.errors import ModelError, PromptError
 from theobot.generation.scripted import ScriptedBatch, ScriptedGenerator
 from theobot.serving.engine import (
     Begun,
@@ -154,6 +154,21 @@ def test_a_prompt_that_does_not_fit_fails_alone(length, match):
 
     generator = ScriptedGenerator(lambda question, arm: "fine")
     assert with_engine(generator, body, most_prompt=80)[0] == "fine"
+
+
+def test_a_prompt_that_the_models_template_refuses_fails_alone():
+    def script(question: str, arm: str) -> str:
+        if question == "Refused?":
+            raise PromptError("The model's chat template refuses this conversation.")
+        return "Peace."
+
+    async def body(engine):
+        refused, other = engine.submit(work("Refused?")), engine.submit(work())
+        failed = await refused.next()
+        assert failed == Failed("prompt", "The model's chat template refuses this conversation.")
+        assert (await follow(other))[0] == "Peace."
+
+    with_engine(ScriptedGenerator(script), body)
 
 
 def test_a_fault_in_one_request_hurts_nobody_else(caplog):

@@ -130,6 +130,15 @@ def test_guessing_is_slowed_down(open_server, monkeypatch):
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
 
 
+def test_a_class_code_gives_no_leave_to_guess_the_token(open_server, monkeypatch):
+    monkeypatch.setattr(guard, "_WRONG_A_MINUTE", 3)
+    client = open_server(options={"token": TOKEN}, class_code="Micah-6-8")
+    for number in range(3):
+        guess = {"Authorization": f"Bearer guess-{number}", **SEAT}
+        assert client.get("/about", headers=guess).status_code == 200
+    assert told(client.get("/about", headers=SEAT | BEARER)) == (429, "too_many_wrong")
+
+
 def test_a_class_code_opens_what_pupils_need_and_no_more(open_server):
     client = open_server(options={"token": TOKEN}, class_code="Micah-6-8")
     assert told(client.get("/about")) == (401, "class_code_needed")

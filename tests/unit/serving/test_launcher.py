@@ -36,6 +36,38 @@ def test_the_shell_script_passes_every_flag_on(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [
+        (r"C:\Users\me\adapter", r"C:\Users\me\adapter"),
+        ("a|b", '"a|b"'),
+        ("a<b>c", '"a<b>c"'),
+        ("#token*?", '"#token*?"'),
+        ("C:\\my runs\\", '"C:\\my runs\\\\"'),
+        ("", '""'),
+        ("Zoë", '"Zoë"'),
+    ],
+)
+def test_no_sign_of_a_flag_is_one_of_the_batch_file(tmp_path, flag, word):
+    windows, _ = write_launchers(tmp_path, ["--token", flag])
+    assert windows.read_bytes().decode().endswith(f"--token {word}\r\npause\r\n")
+
+
+@pytest.mark.parametrize("flag", ['my"secret"token', "two\nlines"])
+def test_what_a_batch_file_cannot_pass_on_is_refused_and_not_repeated(tmp_path, flag):
+    with pytest.raises(SettingsError, match="quotation mark or a line break") as refused:
+        write_launchers(tmp_path, ["--token", flag])
+    assert flag not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="access as on Unix")
+def test_only_their_owner_can_read_them(tmp_path):
+    (tmp_path / "Theobot.command").write_text("# Written by: theobot serve --make-launcher")
+    for file in write_launchers(tmp_path, ["--token", "a-secret-token"]):
+        assert file.stat().st_mode & 0o777 == 0o700
+
+
 def test_its_own_files_are_replaced_and_others_are_not(tmp_path):
     write_launchers(tmp_path, [])
     write_launchers(tmp_path, FLAGS)

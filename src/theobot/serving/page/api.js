@@ -20,6 +20,14 @@ export const tab = {
       // Storage is switched off: it lasts as long as the page.
     }
   },
+  forget(name) {
+    memory.delete(name);
+    try {
+      sessionStorage.removeItem(name);
+    } catch {
+      // Storage is switched off: there was nothing else.
+    }
+  },
 };
 
 /** Why there is no answer, in words for people; `wait` is in seconds. */
@@ -35,11 +43,29 @@ export class Refusal extends Error {
 const unreachable = () =>
   new Refusal(0, "unreachable", "The server does not answer. It may have been stopped, or the network is down.");
 
+/** What a part of an address stands for; as it is written where it was not quoted. */
+function unquoted(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/**
+ * What opens the server from now on, under "token" or "class-code"; never both, as an old token
+ * beside a right class code would count as a wrong one.
+ */
+export function openWith(key, value) {
+  tab.forget(key === "token" ? "class-code" : "token");
+  tab.set(key, value);
+}
+
 /** A token in the address goes into the tab's memory and out of the address. */
 export function takeToken() {
   const found = /^#token=(.+)$/.exec(location.hash);
   if (found === null) return;
-  tab.set("token", decodeURIComponent(found[1]));
+  openWith("token", unquoted(found[1]));
   history.replaceState(null, "", location.pathname + location.search);
 }
 
@@ -54,10 +80,11 @@ function seat() {
 
 function headers() {
   const all = { "Content-Type": "application/json" };
-  if (tab.get("token")) all["Authorization"] = `Bearer ${tab.get("token")}`;
   if (tab.get("class-code")) {
     all["X-Class-Code"] = tab.get("class-code");
     all["X-Seat"] = seat();
+  } else if (tab.get("token")) {
+    all["Authorization"] = `Bearer ${tab.get("token")}`;
   }
   return all;
 }

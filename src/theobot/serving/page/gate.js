@@ -1,5 +1,5 @@
 // The class code or the token that a server may want before it answers anybody.
-import { about, tab } from "./api.js";
+import { about, openWith, tab } from "./api.js";
 import { byId } from "./dom.js";
 
 const KINDS = {
@@ -60,7 +60,7 @@ export class Gate {
       this.input.focus();
       return;
     }
-    tab.set(this.kind.key, value);
+    openWith(this.kind.key, value);
     try {
       const told = await about();
       this.form.hidden = true;

@@ -45,8 +45,8 @@ function open(told, entered) {
     full: (turn) => ask(turn.question, { ...turn.options, hints: false }),
   });
   byId("compare-switch").hidden = models.length < 2;
-  useSwitch("scripture", told.scripture);
-  useSwitch("hints", told.hints_first);
+  byId("scripture").checked = told.scripture.on;
+  byId("hints").checked = told.hints_first.on;
   tellPrivacy(told.logging);
   tellAbout(told);
   showStarters(told.themes, told.question_types, pick);
@@ -54,11 +54,6 @@ function open(told, entered) {
   composer.hidden = false;
   fit();
   if (entered) question.focus();
-}
-
-function useSwitch(name, { available, on }) {
-  byId(`${name}-switch`).hidden = !available;
-  byId(name).checked = available && on;
 }
 
 function tellPrivacy(logging) {
