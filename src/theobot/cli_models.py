@@ -47,7 +47,7 @@ class ServerSelectors:
         server_models: Names there of the base model and of Theobot, with a comma between them; by
             default base,theobot.
         server_concurrency: Most requests at the server at the same time; by default 8. More than
-            64 have no effect, as questions are asked and written down 32 at a time.
+            128 have no effect, as questions are asked and written down 64 at a time.
     """
 
     server: str | None = None
