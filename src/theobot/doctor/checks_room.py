@@ -85,7 +85,6 @@ GPU_MEMORY = Check(
         "$ theobot train qwen2.5-7b --dry-run",
     ),
     find=_gpu_memory,
-    patterns=(r"does not fit: needs",),
 )
 
 

@@ -117,7 +117,7 @@ PACKAGES = Check(
         "$ python -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
     ),
     find=_packages,
-    patterns=(r"cannot import name", r"no module named '(?!theobot)"),
+    patterns=(r"cannot import name (?!.*from 'theobot)", r"no module named '(?!theobot)"),
 )
 
 

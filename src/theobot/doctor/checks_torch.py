@@ -94,7 +94,6 @@ GPU_NOT_USABLE = Check(
         r"found no nvidia driver",
         r"no (rocm|cuda)-capable device",
         r"driver (version )?(is insufficient|on your system is too old)",
-        r"device '(cuda|mps)[^']*': not on this machine",
     ),
 )
 

@@ -13,7 +13,7 @@ from theobot.doctor.facts import Facts
 from theobot.doctor.failures import look_at_failure
 from theobot.doctor.hub import look_at_hub
 from theobot.doctor.machine import Machine
-from theobot.doctor.masking import masked
+from theobot.doctor.masking import without_secrets
 from theobot.doctor.packages import look_at_packages
 from theobot.doctor.resources import (
     look_at_disks,
@@ -68,7 +68,7 @@ VARIABLES = (
 
 
 def collect(machine: Machine, limit: float = 8.0) -> Facts:
-    """Everything that can be seen of a machine, without a home, an account or a secret in it.
+    """Everything that can be seen of a machine, with its paths as they are, but no secret.
 
     Args:
         machine: where to look.
@@ -97,7 +97,7 @@ def collect(machine: Machine, limit: float = 8.0) -> Facts:
         unknown=unknown,
         **found,
     )
-    return masked(facts, machine.home, machine.environment)
+    return without_secrets(facts)
 
 
 def _start(source: Source, machine: Machine) -> queue.SimpleQueue[Any]:

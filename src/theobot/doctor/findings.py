@@ -121,6 +121,8 @@ def _run_ended(facts: Facts) -> Seen | None:
 
 
 def _resume(failure: Failure) -> tuple[str, ...]:
+    if not failure.resumable:
+        return ("Nothing was trained yet: mend the reason, then type the same command again.",)
     return (
         "Go on from the last checkpoint:",
         f"$ theobot train --output {failure.run} --resume",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from theobot.doctor.facts import Disk, KernelLog, Memory, System, Wsl
 from theobot.doctor.hub import cache_folder
-from theobot.doctor.machine import Machine, existing
+from theobot.doctor.machine import Machine
+from theobot.model.fetch import existing
 
 _SECONDS = 2.0
 _KEPT_LINES = 12

@@ -155,8 +155,7 @@ def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
     folder, settings = plan.folder, plan.settings
     write_json(folder.dataset, dataset_summary(plan.examples, plan.dev_examples))
     write_json(folder.environment, environment(compute))
-    folder.update_state(
-        status="running",
+    folder.begin(
         total_steps=plan.total_steps,
         threads=torch.get_num_threads(),
         passes=passes._asdict(),
@@ -254,7 +253,7 @@ def _run(trainer: PackedTrainer, plan: TrainPlan, on_note: Callable[[str], None]
     if plan.resume and ranks.is_first():
         where = f"from {found[-1].name}" if found else "from the start: no checkpoint was complete"
         on_note(f"Going on {where}.")
-        plan.folder.update_state(status="running")
+        plan.folder.begin()
     if found and _had_stopped_early(trainer, plan, found[-1]):
         return
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
