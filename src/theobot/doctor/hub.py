@@ -142,10 +142,10 @@ def _ask(machine: Machine) -> Online:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
-    known = is_hub_id(machine.model) and not os.path.isdir(machine.model)
+    asked = machine.model if is_hub_id(machine.model) else PUBLIC_MODEL
     api = HfApi(endpoint=machine.environment.get("HF_ENDPOINT"))
     try:
-        api.model_info(machine.model if known else PUBLIC_MODEL, timeout=_SECONDS)
+        api.model_info(asked, timeout=_SECONDS)
     except HfHubHTTPError as error:
         return Online(status=error.response.status_code)
     except (OSError, HTTPError) as error:

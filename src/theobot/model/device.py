@@ -51,8 +51,7 @@ def choose_compute(
     chosen, why = _choose_device(device)
     if local_rank is not None:
         chosen = _device_of_rank(chosen, local_rank)
-    has_bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if bf16 and not has_bf16:
+    if bf16 and not has_bf16(chosen):
         raise SettingsError(
             f"{describe(chosen)} has no bfloat16. Type --training.no-bf16 (float32, twice the "
             "memory) or --device cpu."
@@ -61,9 +60,14 @@ def choose_compute(
         return Compute(
             chosen, torch.bfloat16 if bf16 else torch.float32, f"{why}; bf16 = {str(bf16).lower()}"
         )
-    if chosen.type == "cpu" or not has_bf16:
+    if chosen.type == "cpu" or not has_bf16(chosen):
         return Compute(chosen, torch.float32, f"{why}; float32 is exact everywhere")
     return Compute(chosen, torch.bfloat16, f"{why}; bfloat16 halves the memory")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself, not by emulation."""
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _device_of_rank(chosen: torch.device, local_rank: int) -> torch.device:

@@ -7,12 +7,11 @@ from typing import Any
 
 from theobot.config import TrainSettings
 from theobot.data.dataset import shipped_training_data
-from theobot.model.base import NANO
+from theobot.model.base import NANO, is_hub_id
 from theobot.model.card import (
     LIMITS,
     figures_section,
     front_matter,
-    is_hub_id,
     licence_section,
 )
 
