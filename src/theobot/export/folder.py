@@ -13,10 +13,9 @@ import torch
 from theobot import __version__
 from theobot.data.prompt import SEED_CHAT_TEMPLATE
 from theobot.errors import ModelError, RunError
-from theobot.generation.cache import free_memory
 from theobot.model.adapter import AdapterInfo, Selection
 from theobot.model.base import NANO, load_config, public_name
-from theobot.model.device import Compute, choose_compute, describe, has_bf16
+from theobot.model.device import Compute, choose_compute, describe, free_memory, has_bf16
 from theobot.model.fetch import refuse_small_disk
 from theobot.run_folder import explain_write_errors, write_json, write_text
 from theobot.training.checkpoints import publish, staged

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from theobot.errors import SettingsError
+from theobot.model.ram import available_ram
 
 
 class Compute(NamedTuple):
@@ -111,6 +112,17 @@ def _no_gpu() -> str:
     # Of a build for a GPU a person mostly expects that it computes there.
     hint = ", `theobot doctor` says why" if torch.version.hip or torch.version.cuda else ""
     return f"no GPU was found{hint}"
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that tensors can take on a device now."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    if device.type == "mps":
+        most = torch.mps.recommended_max_memory()
+        return float(most - torch.mps.driver_allocated_memory())
+    return float(available_ram())
 
 
 def keep_freed_memory() -> bool:
