@@ -8,8 +8,9 @@ from __future__ import annotations
 from theobot.doctor.facts import Facts, KernelGpu, Node
 from theobot.doctor.finding import Check, Seen, error, warning
 from theobot.doctor.wheels import reinstall
+from theobot.model.memory import GIB
 
-OWN_MEMORY = 4 * 2**30
+OWN_MEMORY = 4 * GIB
 """A card with less memory of its own is part of a processor, and nobody's reason for ROCm."""
 
 _IN_WHEELS = frozenset(
@@ -18,6 +19,7 @@ _IN_WHEELS = frozenset(
 )
 """Architectures that PyTorch's ROCm wheels have kernels for, where torch cannot be asked."""
 
+OVERRIDE = "HSA_OVERRIDE_GFX_VERSION"
 VISIBLE = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
@@ -255,8 +257,7 @@ def architectures(facts: Facts) -> tuple[str, ...]:
 
 
 def _gfx_override(facts: Facts) -> Seen | None:
-    name = "HSA_OVERRIDE_GFX_VERSION"
-    set_here = [one for one in facts.environment if one.startswith(name)]
+    set_here = [one for one in facts.environment if one.startswith(OVERRIDE)]
     found = architectures(facts)
     if not set_here or not found:
         return None

@@ -20,6 +20,7 @@ from theobot.doctor.checks_system import WSL
 from theobot.doctor.facts import Facts, Torch
 from theobot.doctor.finding import Check, Seen, Severity, error, never, warning
 from theobot.doctor.wheels import reinstall
+from theobot.model.before_torch import ALLOCATORS, EXPERIMENTAL_ATTENTION
 
 _CAUSES = (
     WRONG_WHEEL,
@@ -32,8 +33,6 @@ _CAUSES = (
     WSL,
 )
 _FUSED = ("flash", "efficient")
-_ALLOCATORS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
-_EXPERIMENTAL = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
 
 
 def _gpu_not_usable(facts: Facts) -> Seen | None:
@@ -170,10 +169,10 @@ def _bad_torch(facts: Facts) -> Seen | None:
     if not cards:
         return None
     text = f"torch {torch.version} on {cards[0]}"
-    if facts.environment.get(_EXPERIMENTAL) == "1":
+    if facts.environment.get(EXPERIMENTAL_ATTENTION) == "1":
         return error(
-            f"{text}, and {_EXPERIMENTAL}=1 turns the wrong kernels on.",
-            f"$ unset {_EXPERIMENTAL}",
+            f"{text}, and {EXPERIMENTAL_ATTENTION}=1 turns the wrong kernels on.",
+            f"$ unset {EXPERIMENTAL_ATTENTION}",
             reinstall("rocm"),
         )
     return error(f"{text}.")
@@ -263,7 +262,7 @@ def _attention(facts: Facts) -> Seen | None:
 
 def _attention_fix(torch: Torch) -> tuple[str, ...]:
     return (
-        *((f"$ export {_EXPERIMENTAL}=0",) if torch.hip and not torch.attention else ()),
+        *((f"$ export {EXPERIMENTAL_ATTENTION}=0",) if torch.hip and not torch.attention else ()),
         "A newer torch has sound fused attention for more cards:",
         reinstall("rocm" if torch.hip else "cuda"),
         "Until then keep rows short:",
@@ -293,7 +292,7 @@ ATTENTION = Check(
 
 def _allocator(facts: Facts) -> Seen | None:
     torch = facts.torch
-    values = {name: facts.environment[name] for name in _ALLOCATORS if name in facts.environment}
+    values = {name: facts.environment[name] for name in ALLOCATORS if name in facts.environment}
     if torch is None or not (torch.hip or torch.cuda):
         return None
     if len(set(values.values())) > 1:
@@ -330,7 +329,7 @@ ALLOCATOR = Check(
     why="torch reads three variables (PYTORCH_ALLOC_CONF, PYTORCH_CUDA_ALLOC_CONF, "
     "PYTORCH_HIP_ALLOC_CONF). expandable_segments helps on NVIDIA, where Theobot sets it itself; "
     "before ROCm 7.0 it does nothing, and since then it can hang.",
-    fix=("$ unset PYTORCH_ALLOC_CONF PYTORCH_CUDA_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF",),
+    fix=(f"$ unset {' '.join(ALLOCATORS)}",),
     find=_allocator,
     patterns=(r"expandable_segments",),
 )

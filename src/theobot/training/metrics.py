@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from theobot.model.memory import GIB
 from theobot.run_folder import read_metrics, write_text
 
 
@@ -107,8 +108,8 @@ def memory_gib() -> float:
     import torch
 
     if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated() / 2**30)
-    return float(psutil.Process().memory_info().rss / 2**30)
+        return float(torch.cuda.max_memory_allocated() / GIB)
+    return float(psutil.Process().memory_info().rss / GIB)
 
 
 def draw_loss(metrics: Path, target: Path) -> None:
