@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from theobot import cli
-from theobot.bench.questions import SETS
 
 PROGRAM = Path(__file__).parents[1] / "fake_server.py"
 FAKES = runpy.run_path(str(PROGRAM))
@@ -28,12 +27,8 @@ sys.exit(code)
 
 
 @pytest.fixture
-def questions(tmp_path: Path) -> Path:
-    folder = tmp_path / "questions"
-    folder.mkdir()
-    for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(12))
-        (folder / f"{name}_questions.txt").write_text(text)
+def questions(make_question_folder) -> Path:
+    folder: Path = make_question_folder(12)
     choice = {
         "id": "out_of_domain-01",
         "set": "out_of_domain",

@@ -5,6 +5,8 @@ Each step is a check of its own, in the order in which a GPU is reached.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from theobot.doctor.facts import Facts, KernelGpu, Node
 from theobot.doctor.finding import Check, Seen, error, warning
 from theobot.doctor.wheels import reinstall
@@ -206,17 +208,26 @@ NO_KERNEL_GPU = Check(
 )
 
 
+def variables(facts: Facts, names: Sequence[str]) -> dict[str, str]:
+    """Those of the variables that are set."""
+    return {name: facts.environment[name] for name in names if name in facts.environment}
+
+
+def disagreement(who: str, values: Mapping[str, str]) -> Seen | None:
+    """A warning where variables for the same thing have several values."""
+    if len(set(values.values())) < 2:
+        return None
+    told = ", ".join(f"{name}={value}" for name, value in values.items())
+    unset = (f"$ unset {name}" for name in list(values)[1:])
+    return warning(f"{who} disagree: {told}.", "Keep one of them alone:", *unset)
+
+
 def _second_gpu(facts: Facts) -> Seen | None:
     if facts.devices is None or facts.torch is None or not facts.torch.hip:
         return None
-    set_here = {name: facts.environment[name] for name in VISIBLE if name in facts.environment}
-    if len(set(set_here.values())) > 1:
-        told = ", ".join(f"{name}={value}" for name, value in set_here.items())
-        return warning(
-            f"Several variables choose the GPU, and they disagree: {told}.",
-            "Keep one of them alone:",
-            *(f"$ unset {name}" for name in list(set_here)[1:]),
-        )
+    set_here = variables(facts, VISIBLE)
+    if (seen := disagreement("Several variables choose the GPU, and they", set_here)) is not None:
+        return seen
     gpus, small = facts.devices.gpus, facts.devices.integrated
     if set_here or len(gpus) < 2 or not small:
         return None
@@ -290,3 +301,14 @@ GFX_OVERRIDE = Check(
     find=_gfx_override,
     patterns=(r"memory access fault by gpu",),
 )
+
+CARD_CHECKS = (
+    WRONG_WHEEL,
+    NO_KFD,
+    KFD_PERMISSION,
+    RENDER_PERMISSION,
+    NO_KERNEL_GPU,
+    SECOND_GPU,
+    GFX_OVERRIDE,
+)
+"""In the order in which a GPU is reached."""

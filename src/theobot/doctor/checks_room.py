@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from theobot.config import TrainingSettings, TrainSettings
 from theobot.doctor.checks_amd import OWN_MEMORY
-from theobot.doctor.checks_system import is_kill
+from theobot.doctor.checks_system import log_lines
 from theobot.doctor.facts import Disk, Facts
 from theobot.doctor.finding import Check, Seen, error, warning
 from theobot.model.memory import GIB
@@ -193,7 +193,7 @@ RAM = Check(
 
 
 def _out_of_memory(facts: Facts) -> Seen | None:
-    lines = [line for line in (facts.kernel_log.lines if facts.kernel_log else ()) if is_kill(line)]
+    lines = log_lines(facts, kills=True)
     if not lines:
         return None
     return warning(

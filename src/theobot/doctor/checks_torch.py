@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 
 from theobot.doctor.checks_amd import (
-    GFX_OVERRIDE,
-    KFD_PERMISSION,
-    NO_KERNEL_GPU,
-    NO_KFD,
-    RENDER_PERMISSION,
-    SECOND_GPU,
-    WRONG_WHEEL,
+    CARD_CHECKS,
     amd_card,
     architectures,
+    disagreement,
     nvidia_card,
+    variables,
 )
 from theobot.doctor.checks_system import WSL
 from theobot.doctor.facts import Facts, Torch
@@ -22,16 +18,7 @@ from theobot.doctor.finding import Check, Seen, Severity, error, never, warning
 from theobot.doctor.wheels import reinstall
 from theobot.model.before_torch import ALLOCATORS, EXPERIMENTAL_ATTENTION
 
-_CAUSES = (
-    WRONG_WHEEL,
-    NO_KFD,
-    KFD_PERMISSION,
-    RENDER_PERMISSION,
-    NO_KERNEL_GPU,
-    SECOND_GPU,
-    GFX_OVERRIDE,
-    WSL,
-)
+_CAUSES = (*CARD_CHECKS, WSL)
 _FUSED = ("flash", "efficient")
 
 
@@ -292,15 +279,11 @@ ATTENTION = Check(
 
 def _allocator(facts: Facts) -> Seen | None:
     torch = facts.torch
-    values = {name: facts.environment[name] for name in ALLOCATORS if name in facts.environment}
+    values = variables(facts, ALLOCATORS)
     if torch is None or not (torch.hip or torch.cuda):
         return None
-    if len(set(values.values())) > 1:
-        told = ", ".join(f"{name}={value}" for name, value in values.items())
-        return warning(
-            f"Several allocator settings disagree: {told}.",
-            *(f"$ unset {name}" for name in list(values)[1:]),
-        )
+    if (seen := disagreement("Several allocator settings", values)) is not None:
+        return seen
     expandable = [
         name for name, value in values.items() if "expandable_segments:true" in value.lower()
     ]
