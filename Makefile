@@ -1,4 +1,4 @@
-# Each target sets itself up when needed; once that is done, nothing here uses the network.
+# Each target sets itself up when needed; once that is done, none of them uses the network.
 #   make demo     the whole pipeline on the embedded model
 #   make test     all tests, with coverage
 # For torch built for your GPU (or for the CPU alone, a much smaller download) on the first run:
@@ -10,6 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.set-up
 PEERS := .venv/benchmark
 LLAMA := .venv/interop-llama
+SERVER := .venv/interop-server
 OPTIONS ?=
 
 .PHONY: help setup demo test check fix docs benchmark interop interop-server interop-llama gpu-check wheel
@@ -21,7 +22,7 @@ help:
 	@echo "make test    all tests, with coverage"
 	@echo "make check   lint, format, types, import directions"
 	@echo "make fix     let the linter mend what it can, and format"
-	@echo "make docs    write docs/cli.md from the command line itself"
+	@echo "make docs    write cli.md, data.md and troubleshooting.md in docs/ from the program itself"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
 	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
 	@echo "make interop   the benchmark over transformers serve, the exports against llama.cpp (compiled first: an hour)"
@@ -68,20 +69,24 @@ $(PEERS)/.set-up: $(STAMP) benchmarks/requirements.txt
 # With other programs, each in an environment of its own.
 interop: interop-server interop-llama
 
-interop-server: $(STAMP)
-	$(BIN)/python -m pip install --no-deps --upgrade --target .venv/interop-server \
-	    --requirement benchmarks/interop-requirements.txt
-	$(BIN)/python benchmarks/interop.py --packages .venv/interop-server $(OPTIONS)
+interop-server: $(SERVER)/.set-up
+	$(BIN)/python tests/interop/server.py --packages $(SERVER) $(OPTIONS)
+
+# Beside the environment, as above.
+$(SERVER)/.set-up: $(STAMP) tests/interop/server-requirements.txt
+	$(BIN)/python -m pip install --no-deps --upgrade --target $(SERVER) \
+	    --requirement tests/interop/server-requirements.txt
+	touch $@
 
 interop-llama: $(STAMP) $(LLAMA)/.set-up
 	rm -rf build/interop
 	$(BIN)/python tests/interop/prepare.py --output build/interop
 	$(LLAMA)/bin/python tests/interop/check.py build/interop
 
-$(LLAMA)/.set-up: tests/interop/requirements.txt
+$(LLAMA)/.set-up: tests/interop/llama-requirements.txt
 	test -x $(LLAMA)/bin/python || $(PYTHON) -m venv $(LLAMA)
 	CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(LLAMA)/bin/python -m pip install \
-	    --requirement tests/interop/requirements.txt
+	    --requirement tests/interop/llama-requirements.txt
 	touch $@
 
 # Offline, or without make: python benchmarks/gpu_check.py --output FOLDER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,24 @@ def rows_file(tmp_path: Path) -> Path:
             }
             out.write(json.dumps(row) + "\n")
     return file
+
+
+@pytest.fixture
+def locked_folder():
+    """A folder that this process may not enter; root is nobody in the meantime."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "locked"
+        folder.mkdir(mode=0)
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o700)
 
 
 @pytest.fixture

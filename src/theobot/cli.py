@@ -107,8 +107,8 @@ def doctor(
 ) -> int:
     """Look for what is wrong with this machine, and say how to mend it; changes nothing.
 
-    Exit code 1 if there is something to mend. Nothing that names a person or holds a secret is
-    shown, so that the JSON can be passed on.
+    Exit code 1 if there is something to mend. No token or password is shown; the JSON names neither
+    your home nor your account, so that it can be passed on.
 
     Args:
         run: A run folder whose last failure is explained; without it that of the newest run.
@@ -120,12 +120,17 @@ def doctor(
     from theobot.doctor.finding import Severity
     from theobot.doctor.findings import diagnose
     from theobot.doctor.machine import this_machine
+    from theobot.doctor.masking import without_names
 
-    facts = collect(this_machine(run, model, online=online))
+    machine = this_machine(run, model, online=online)
+    facts = collect(machine)
     findings = diagnose(facts)
     if json:
-        told = [finding._asdict() for finding in findings]
-        terminal.write_json({"facts": facts.model_dump(mode="json"), "findings": told})
+        told = {
+            "facts": facts.model_dump(mode="json"),
+            "findings": [finding._asdict() for finding in findings],
+        }
+        terminal.write_json(without_names(told, machine.home, machine.environment))
     else:
         views.show_doctor(facts, findings)
     return PROBLEMS if any(one.severity is Severity.ERROR for one in findings) else 0

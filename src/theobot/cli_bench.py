@@ -24,8 +24,10 @@ from theobot.errors import PROBLEMS, SettingsError
 from theobot.model import ranks
 
 if TYPE_CHECKING:
+    from theobot.bench.benchmark import BenchResult
     from theobot.generation.local import LocalGenerator
     from theobot.generation.remote import RemoteGenerator
+    from theobot.model.adapter import AdapterInfo
 
 bench = App(
     name="bench", help="Compare base and Theobot on the question sets, and say whether it helped."
@@ -73,9 +75,7 @@ def compare(
     from theobot.bench.benchmark import run_bench
     from theobot.generation.grounded import GroundedGenerator
 
-    _refuse_impossible(selectors, servers, limit, output, against)
-    if scripture and against is not None:
-        raise SettingsError("--scripture and --against were both given; type one of them.")
+    _refuse_impossible(selectors, servers, limit, output, against, scripture=scripture)
     generator: LocalGenerator | RemoteGenerator
     together: AbstractContextManager[None] = nullcontext()
     other = None
@@ -85,14 +85,8 @@ def compare(
         together = ranks.joined(generator.network.device)
     else:
         generator = connect_generator(servers.server, servers, selectors, same_prompt=same_prompt)
-    parts = [
-        "bench",
-        *(["server"] if servers.server else []),
-        *(["scripture"] if scripture else []),
-        *([f"against-{other.identity()[:8]}"] if other else []),
-    ]
-    run = None if generator.adapter is None else generator.adapter.path.parent
-    folder = output or (run and run / "-".join(parts))
+    run = generator.adapter and generator.adapter.path.parent
+    folder = output or (run and run / _folder_name(servers, other, scripture=scripture))
     assert folder is not None, "without an adapter the base alone or a server is asked"
     with together, terminal.Progress("Answering") as progress:
         result = run_bench(
@@ -102,10 +96,25 @@ def compare(
             limit=limit,
             same_prompt=same_prompt,
             run=run,
-            against_run=None if other is None else other.path.parent,
+            against_run=other and other.path.parent,
             on_progress=lambda at: progress.show(at.done, at.total),
             on_note=terminal.note,
         )
+    return _told(result)
+
+
+def _folder_name(servers: ServerSelectors, other: AdapterInfo | None, *, scripture: bool) -> str:
+    parts = [
+        "bench",
+        *(["server"] if servers.server else []),
+        *(["scripture"] if scripture else []),
+        *([f"against-{other.identity()[:8]}"] if other else []),
+    ]
+    return "-".join(parts)
+
+
+def _told(result: BenchResult | None) -> int:
+    """Show a benchmark's result; its exit code, 0 where another process has the result."""
     if result is None:
         return 0
     views.show_bench(result)
@@ -122,7 +131,11 @@ def _refuse_impossible(
     limit: int | None,
     output: Path | None,
     against: Path | None,
+    *,
+    scripture: bool,
 ) -> None:
+    if scripture and against is not None:
+        raise SettingsError("--scripture and --against were both given; type one of them.")
     if limit is not None and limit < 1:
         raise SettingsError(f"--limit {limit}: 1 or more was expected.")
     concurrency = servers.server_concurrency

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from theobot import terminal
-from theobot.cli_models import Flag, Selectors
-from theobot.errors import SettingsError
+from theobot.cli_models import Flag, ModelSelectors, Selectors
 
 if TYPE_CHECKING:
     from theobot.model.adapter import Selection
@@ -22,7 +21,7 @@ export = App(
 Output = Annotated[Path, Parameter(name=["-o", "--output"])]
 
 
-def _select(selectors: Selectors) -> Selection:
+def _select(selectors: ModelSelectors) -> Selection:
     from theobot.model.adapter import select
 
     selection = select(selectors.run, selectors.adapter, selectors.model)
@@ -54,7 +53,7 @@ def merged(
 def gguf(
     *,
     output: Output,
-    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    selectors: Annotated[ModelSelectors, Parameter(name="*")] = ModelSelectors(),
     merged: Flag = False,
     outtype: Literal["f32", "f16", "bf16", "q8_0"] | None = None,
 ) -> int:
@@ -73,8 +72,6 @@ def gguf(
     selection = _select(selectors)
     if merged:
         done = export_gguf_model(selection, output, outtype or "q8_0", on_note=terminal.note)
-    elif outtype in ("bf16", "q8_0"):
-        raise SettingsError(f"--outtype {outtype} is for --merged; an adapter is f32 or f16.")
     else:
         done = export_gguf_adapter(selection, output, outtype or "f32")
     terminal.line(str(done))
@@ -85,7 +82,7 @@ def gguf(
 def ollama(
     *,
     output: Output,
-    selectors: Annotated[Selectors, Parameter(name="*")] = Selectors(),
+    selectors: Annotated[ModelSelectors, Parameter(name="*")] = ModelSelectors(),
     from_name: Annotated[str | None, Parameter(name="--from")] = None,
     outtype: Literal["f32", "f16", "bf16", "q8_0"] | None = None,
 ) -> int:

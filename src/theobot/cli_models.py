@@ -21,19 +21,28 @@ Flag = Annotated[bool, Parameter(negative=())]
 
 
 @dataclass(frozen=True)
-class Selectors:
+class ModelSelectors:
     """Which model and adapter a command works with.
 
     Args:
         run: Run folder whose adapter and base are used; without it the newest finished run.
         adapter: Any standard PEFT LoRA folder, such as ~/Theobot/adapter.
         model: Base model: a Hub id, a local folder, or "nano"; by default the adapter's own.
-        device: Device to compute on: "auto", "cpu", "cuda", "cuda:1" or "mps".
     """
 
     run: Path | None = None
     adapter: Path | None = None
     model: str | None = None
+
+
+@dataclass(frozen=True)
+class Selectors(ModelSelectors):
+    """Which model and adapter a command works with, and where it computes.
+
+    Args:
+        device: Device to compute on: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    """
+
     device: str = "auto"
 
 

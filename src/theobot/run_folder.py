@@ -23,6 +23,8 @@ from theobot.errors import RunError
 
 HOME_ADAPTER = Path("~/Theobot/adapter")
 """Where the seed's training script saved its adapter."""
+_OF_AN_END = ("reason", "failure")
+"""Entries of state.json that only a run which ended early has."""
 
 
 class RunFolder:
@@ -102,6 +104,16 @@ class RunFolder:
     def update_state(self, **changes: Any) -> None:
         """Change some entries of state.json."""
         write_json(self.state, {**self.read_state(), **changes})
+
+    def begin(self, **changes: Any) -> None:
+        """Call the run running, forget how an earlier try ended, and change some entries."""
+        kept = {name: value for name, value in self.read_state().items() if name not in _OF_AN_END}
+        write_json(self.state, {**kept, "status": "running", **changes})
+
+    def last_step(self) -> int | None:
+        """The last step that was logged; None if there is none."""
+        lines = read_metrics(self.metrics)
+        return int(lines[-1]["step"]) if lines else None
 
 
 def new_run_folder(model: str, root: Path = Path("runs")) -> RunFolder:
@@ -193,6 +205,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{path}: damaged (a JSON object was expected).")
     return value
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl; a last line cut off by a kill is left out."""
+    lines = []
+    if path.is_file():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and "step" in line:
+                lines.append(line)
+    return lines
 
 
 def file_sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from theobot.data.findings import Severity
 from theobot.generation.generator import ARMS
+from theobot.model.memory import GIB
 from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def _machine(seen: Facts) -> dict[str, object]:
     """A few lines about the machine, for whoever is asked for help."""
     system, torch = seen.system, seen.torch
     gpus = [
-        f"{device.name} ({device.arch}), {device.free / 2**30:.1f} GiB of "
-        f"{device.memory / 2**30:.1f} GiB free"
+        f"{device.name} ({device.arch}), {device.free / GIB:.1f} GiB of "
+        f"{device.memory / GIB:.1f} GiB free"
         for device in (torch.devices if torch else ())
     ]
     return {

@@ -8,7 +8,6 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from theobot.bench.benchmark import run_bench
-from theobot.bench.questions import SETS
 from theobot.generation.local import LocalGenerator
 from theobot.generation.remote import Server, connect
 from theobot.model.adapter import load_adapter, read_adapter_info
@@ -16,12 +15,8 @@ from theobot.serving.server import serving_in_thread
 
 
 @pytest.fixture(scope="module")
-def question_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("questions")
-    for name in SETS:
-        text = "".join(f"What is {name} number {n}, and why?\n" for n in range(7))
-        (folder / f"{name}_questions.txt").write_text(text)
-    return folder
+def question_folder(make_question_folder) -> Path:
+    return make_question_folder(7, ", and why?")
 
 
 @pytest.mark.parametrize("same_prompt", [False, True])

@@ -10,19 +10,15 @@ from pathlib import Path
 import pytest
 
 from theobot.bench.answers import BATCH_SIZE, plan_answers, read_answers
-from theobot.bench.questions import SETS, read_questions
+from theobot.bench.questions import read_questions
 
 BIN = Path(sys.executable).parent
 VERDICTS = {0, 3, 4}
 
 
 @pytest.fixture(scope="module")
-def question_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("questions")
-    for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(22))  # one batch and a little
-        (folder / f"{name}_questions.txt").write_text(text)
-    return folder
+def question_folder(make_question_folder) -> Path:
+    return make_question_folder(22)  # a batch and a little
 
 
 @pytest.fixture(scope="module")

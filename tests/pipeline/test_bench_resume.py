@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from theobot.bench.answers import answer_questions, plan_answers
-from theobot.bench.questions import SETS, read_questions
+from theobot.bench.questions import read_questions
 from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import load_adapter, read_adapter_info
 
@@ -32,14 +32,9 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.fixture
-def question_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "questions"
-    folder.mkdir()
-    for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(20))
-        (folder / f"{name}_questions.txt").write_text(text)
-    return folder
+@pytest.fixture(scope="module")
+def question_folder(make_question_folder) -> Path:
+    return make_question_folder(20)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

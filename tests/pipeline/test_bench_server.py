@@ -14,7 +14,6 @@ import pytest
 
 from theobot import cli
 from theobot.bench.answers import BATCH_SIZE
-from theobot.bench.questions import SETS
 
 PROGRAM = Path(__file__).parents[1] / "fake_server.py"
 FAKES = runpy.run_path(str(PROGRAM))
@@ -29,12 +28,8 @@ sys.exit(code)
 
 
 @pytest.fixture
-def questions(tmp_path: Path) -> Path:
-    folder = tmp_path / "questions"
-    folder.mkdir()
-    for name in SETS:
-        text = "".join(f"What is {name} number {n}?\n" for n in range(24))
-        (folder / f"{name}_questions.txt").write_text(text)
+def questions(make_question_folder) -> Path:
+    folder: Path = make_question_folder(24)
     choice = {
         "id": "out_of_domain-01",
         "set": "out_of_domain",

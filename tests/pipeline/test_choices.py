@@ -20,8 +20,7 @@ from theobot.data.tokens import tokenize_rows
 from theobot.errors import SettingsError
 from theobot.generation.local import load_generator
 from theobot.model.adapter import load_adapter, read_adapter_info, select
-from theobot.run_folder import read_json
-from theobot.training.metrics import read_metrics
+from theobot.run_folder import read_json, read_metrics
 from theobot.training.plan import plan_training
 from theobot.training.train import TrainResult, train
 

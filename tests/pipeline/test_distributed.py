@@ -13,9 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from theobot.config import TrainSettings, load_settings
-from theobot.run_folder import RunFolder, read_json
+from theobot.run_folder import RunFolder, read_json, read_metrics
 from theobot.training.checkpoints import complete_checkpoints
-from theobot.training.metrics import read_metrics
 from theobot.training.plan import plan_training
 from theobot.training.train import train
 

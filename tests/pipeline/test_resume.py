@@ -15,9 +15,8 @@ import pytest
 
 from theobot.config import TrainSettings, load_settings
 from theobot.errors import RunError, SettingsError
-from theobot.run_folder import RunFolder
+from theobot.run_folder import RunFolder, read_metrics
 from theobot.training.checkpoints import complete_checkpoints
-from theobot.training.metrics import read_metrics
 from theobot.training.plan import plan_training
 from theobot.training.train import train
 

@@ -14,8 +14,7 @@ import torch
 from theobot.config import TrainSettings, load_settings
 from theobot.errors import DataError, ModelError, RunError, SettingsError
 from theobot.model.adapter import load_adapter, read_adapter_info
-from theobot.run_folder import RunFolder, read_json
-from theobot.training.metrics import read_metrics
+from theobot.run_folder import RunFolder, read_json, read_metrics
 from theobot.training.plan import TrainPlan, plan_training
 from theobot.training.train import TrainResult, train
 

@@ -19,13 +19,16 @@ QUESTION = "What is the main message of Deuteronomy 24:17?"
 
 
 @pytest.fixture
-def tiny(tiny_base_folder: Path, tiny_adapter_folder: Path) -> list[str]:
-    """Selectors of the tiny base with its adapter."""
+def pair(tiny_base_folder: Path, tiny_adapter_folder: Path) -> list[str]:
+    """The tiny base with its adapter."""
+    return ["--adapter", str(tiny_adapter_folder), "--model", str(tiny_base_folder)]
+
+
+@pytest.fixture
+def tiny(pair: list[str]) -> list[str]:
+    """The same, computed on the CPU."""
     return [
-        "--adapter",
-        str(tiny_adapter_folder),
-        "--model",
-        str(tiny_base_folder),
+        *pair,
         "--device",
         "cpu",
     ]
@@ -409,13 +412,13 @@ def test_fetch_of_a_model_that_is_here(tiny_base_folder, capsys):
     assert capsys.readouterr().out.strip() == str(tiny_base_folder)
 
 
-def test_export_writes_where_it_says(tiny, capsys, tmp_path):
+def test_export_writes_where_it_says(pair, capsys, tmp_path):
     out = tmp_path / "gguf"
-    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 0
+    assert cli.main(["export", "gguf", *pair, "-o", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == str(out / "adapter.gguf")
     assert (out / "adapter.gguf").is_file()
-    assert cli.main(["export", "gguf", *tiny, "-o", str(out)]) == 2
+    assert cli.main(["export", "gguf", *pair, "-o", str(out)]) == 2
     assert "nothing was overwritten" in capsys.readouterr().err
 
 
@@ -427,9 +430,9 @@ def test_export_writes_where_it_says(tiny, capsys, tmp_path):
     ],
     ids=["gguf", "ollama"],
 )
-def test_exports_of_a_whole_model(tiny, capsys, tmp_path, typed, files):
+def test_exports_of_a_whole_model(pair, capsys, tmp_path, typed, files):
     out = tmp_path / "out"
-    assert cli.main(["export", *typed, *tiny, "-o", str(out)]) == 0
+    assert cli.main(["export", *typed, *pair, "-o", str(out)]) == 0
     said = capsys.readouterr()
     assert {path.name for path in out.iterdir()} == files
     assert Path(said.out.strip()).parent == out
@@ -447,12 +450,15 @@ def test_export_merged_tells_needs_and_likeness(tiny, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        (["gguf", "--outtype", "q8_0"], "is for --merged"),
+        (["gguf", "--outtype", "q8_0"], "an adapter is f32 or f16"),
+        (["gguf", "--device", "cpu"], "--device"),
+        (["ollama", "--device", "cpu"], "--device"),
+        (["ollama", "--from", "qwen2.5:7b", "--outtype", "bf16"], "an adapter is f32 or f16"),
         (["ollama", "--from", "two words"], "--from two words"),
     ],
 )
-def test_exports_that_cannot_be_are_told_in_a_sentence(tiny, capsys, tmp_path, typed, sentence):
-    code = cli.main(["export", *typed, *tiny, "-o", str(tmp_path / "out")])
+def test_exports_that_cannot_be_are_told_in_a_sentence(pair, capsys, tmp_path, typed, sentence):
+    code = cli.main(["export", *typed, *pair, "-o", str(tmp_path / "out")])
     assert code == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

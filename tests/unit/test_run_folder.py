@@ -16,6 +16,7 @@ from theobot.run_folder import (
     new_run_folder,
     newest_finished_run,
     read_json,
+    read_metrics,
     summarise_run,
     write_json,
     write_problem,
@@ -73,6 +74,22 @@ def test_state_is_merged(tmp_path):
     run.update_state(step=3)
     assert run.read_state() == {"status": "running", "step": 3}
     assert not run.finished
+
+
+def test_a_run_that_begins_again_forgets_how_it_ended(tmp_path):
+    run = RunFolder(tmp_path)
+    run.update_state(status="failed", threads=2, reason="full", failure={"text": "full"})
+    run.begin(total_steps=9)
+    assert run.read_state() == {"status": "running", "threads": 2, "total_steps": 9}
+
+
+def test_whole_lines_of_the_metrics_are_read(tmp_path):
+    run = RunFolder(tmp_path)
+    assert read_metrics(run.metrics) == []
+    assert run.last_step() is None
+    run.metrics.write_text('{"step": 1, "loss": 2.0}\n[]\n{"step": 2}\n{"st')
+    assert read_metrics(run.metrics) == [{"step": 1, "loss": 2.0}, {"step": 2}]
+    assert run.last_step() == 2
 
 
 def test_a_taken_name_gets_a_number(tmp_path):

@@ -130,15 +130,8 @@ def run_bench(
     ready: _Ready | None = None
     with ranks.together():
         if ranks.is_first():
-            ready = _prepare(
-                generator,
-                folder,
-                questions=questions,
-                limit=limit,
-                same_prompt=same_prompt,
-                batch_size=batch_size,
-                trained_on=(run, against_run),
-            )
+            asked = _Asked(questions, limit, same_prompt, batch_size, (run, against_run))
+            ready = _prepare(generator, folder, asked)
     ready = ranks.from_first(ready)
     assert ready is not None, "the first process has one, or all have raised its error"
     if ranks.world_size() > 1:
@@ -149,18 +142,29 @@ def run_bench(
     with _explain_what_is_kept(ready.store):
         for progress in answer_questions(generator, ready.batches, ready.store):
             on_progress(progress)
+    _write_probes(generator, folder, ready, on_note)
+    return rejudge(folder)
+
+
+def _write_probes(
+    generator: Generator,
+    folder: Path,
+    ready: _Ready,
+    on_note: Callable[[str], None],
+) -> None:
+    """Measure and keep what a report says beside the answers, unless an earlier call has."""
     records = read_answers(ready.store)
     _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
-        probes = {
-            "answers": records[0].plan,
-            "adapter_effect": ready.effect,
-            "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
-            **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
-        }
-        kept = {key: value for key, value in probes.items() if value is not None}
-        write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
-    return rejudge(folder)
+    if saved.read_object(folder / saved.PROBES).get("answers") == records[0].plan:
+        return
+    probes = {
+        "answers": records[0].plan,
+        "adapter_effect": ready.effect,
+        "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
+        **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
+    }
+    kept = {key: value for key, value in probes.items() if value is not None}
+    write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
 
 
 class _Ready(NamedTuple):
@@ -175,18 +179,20 @@ class _Ready(NamedTuple):
     store: Path
 
 
-def _prepare(
-    generator: Generator,
-    folder: Path,
-    *,
-    questions: Path | None,
-    limit: int | None,
-    same_prompt: bool,
-    batch_size: int,
-    trained_on: tuple[Path | None, Path | None],
-) -> _Ready:
+class _Asked(NamedTuple):
+    """What the caller asks for, see `run_bench`; `runs` are those of the adapter and the other."""
+
+    questions: Path | None
+    limit: int | None
+    same_prompt: bool
+    batch_size: int
+    runs: tuple[Path | None, Path | None]
+
+
+def _prepare(generator: Generator, folder: Path, asked: _Asked) -> _Ready:
     """Plan, leaks, the adapter's effect, and the store."""
-    trained, also = (training_rows(run) for run in trained_on)
+    questions = asked.questions
+    trained, also = (training_rows(run) for run in asked.runs)
     about = generator.describe()
     rival = rival_of(about)
     facts = {
@@ -196,7 +202,7 @@ def _prepare(
         "adapter": about["adapter_sha256"],
         "against": about["against_sha256"] or rival.name,
     }
-    plan, changes = settle_plan(folder, facts, questions, limit, same_prompt)
+    plan, changes = settle_plan(folder, facts, questions, asked.limit, asked.same_prompt)
     chosen = _questions_for(rival, questions, plan.limit)
     leaks = None if trained is None else refuse_leaks(trained, chosen)
     if about["against_sha256"] and also is None:
@@ -205,7 +211,9 @@ def _prepare(
         found = refuse_leaks(also, chosen, " of the other adapter")
         leaks = None if leaks is None else leaks + found
     effect = check_adapter(generator, chosen, rival)
-    batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
+    batches = plan_answers(
+        generator, chosen, same_prompt=plan.same_prompt, batch_size=asked.batch_size
+    )
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_plan(plan, folder / PLAN)

@@ -5,11 +5,14 @@ Each step is a check of its own, in the order in which a GPU is reached.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from theobot.doctor.facts import Facts, KernelGpu, Node
 from theobot.doctor.finding import Check, Seen, error, warning
 from theobot.doctor.wheels import reinstall
+from theobot.model.memory import GIB
 
-OWN_MEMORY = 4 * 2**30
+OWN_MEMORY = 4 * GIB
 """A card with less memory of its own is part of a processor, and nobody's reason for ROCm."""
 
 _IN_WHEELS = frozenset(
@@ -18,6 +21,7 @@ _IN_WHEELS = frozenset(
 )
 """Architectures that PyTorch's ROCm wheels have kernels for, where torch cannot be asked."""
 
+OVERRIDE = "HSA_OVERRIDE_GFX_VERSION"
 VISIBLE = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
@@ -204,17 +208,26 @@ NO_KERNEL_GPU = Check(
 )
 
 
+def variables(facts: Facts, names: Sequence[str]) -> dict[str, str]:
+    """Those of the variables that are set."""
+    return {name: facts.environment[name] for name in names if name in facts.environment}
+
+
+def disagreement(who: str, values: Mapping[str, str]) -> Seen | None:
+    """A warning where variables for the same thing have several values."""
+    if len(set(values.values())) < 2:
+        return None
+    told = ", ".join(f"{name}={value}" for name, value in values.items())
+    unset = (f"$ unset {name}" for name in list(values)[1:])
+    return warning(f"{who} disagree: {told}.", "Keep one of them alone:", *unset)
+
+
 def _second_gpu(facts: Facts) -> Seen | None:
     if facts.devices is None or facts.torch is None or not facts.torch.hip:
         return None
-    set_here = {name: facts.environment[name] for name in VISIBLE if name in facts.environment}
-    if len(set(set_here.values())) > 1:
-        told = ", ".join(f"{name}={value}" for name, value in set_here.items())
-        return warning(
-            f"Several variables choose the GPU, and they disagree: {told}.",
-            "Keep one of them alone:",
-            *(f"$ unset {name}" for name in list(set_here)[1:]),
-        )
+    set_here = variables(facts, VISIBLE)
+    if (seen := disagreement("Several variables choose the GPU, and they", set_here)) is not None:
+        return seen
     gpus, small = facts.devices.gpus, facts.devices.integrated
     if set_here or len(gpus) < 2 or not small:
         return None
@@ -255,8 +268,7 @@ def architectures(facts: Facts) -> tuple[str, ...]:
 
 
 def _gfx_override(facts: Facts) -> Seen | None:
-    name = "HSA_OVERRIDE_GFX_VERSION"
-    set_here = [one for one in facts.environment if one.startswith(name)]
+    set_here = [one for one in facts.environment if one.startswith(OVERRIDE)]
     found = architectures(facts)
     if not set_here or not found:
         return None
@@ -289,3 +301,14 @@ GFX_OVERRIDE = Check(
     find=_gfx_override,
     patterns=(r"memory access fault by gpu",),
 )
+
+CARD_CHECKS = (
+    WRONG_WHEEL,
+    NO_KFD,
+    KFD_PERMISSION,
+    RENDER_PERMISSION,
+    NO_KERNEL_GPU,
+    SECOND_GPU,
+    GFX_OVERRIDE,
+)
+"""In the order in which a GPU is reached."""

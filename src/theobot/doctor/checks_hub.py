@@ -16,11 +16,12 @@ def _cache(facts: Facts) -> Seen | None:
     hub = facts.hub
     if hub is None:
         return None
-    # The Hub keeps its other files beside the cache of models.
-    home = hub.cache.removesuffix("/hub")
-    give_back = f'$ sudo chown -R "$USER" {home}'
+    # The cache alone: above it others' folders may lie, if HF_HOME is a whole disk.
+    give_back = f'$ sudo chown -R "$USER" "{hub.cache}"'
     if not hub.writable and hub.owner is None:
-        return error(f"{hub.cache} is missing, and this account cannot make it.", _OWN_CACHE)
+        return error(
+            f"{hub.cache} is missing or out of reach, and this account cannot make it.", _OWN_CACHE
+        )
     if not hub.writable:
         return error(
             f"{hub.cache} cannot be written: it belongs to {hub.owner}.", give_back, *_OR_OWN

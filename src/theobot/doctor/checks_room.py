@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from theobot.config import TrainingSettings, TrainSettings
 from theobot.doctor.checks_amd import OWN_MEMORY
-from theobot.doctor.checks_system import is_kill
+from theobot.doctor.checks_system import log_lines
 from theobot.doctor.facts import Disk, Facts
 from theobot.doctor.finding import Check, Seen, error, warning
+from theobot.model.memory import GIB
 
-GIB = 2**30
+if TYPE_CHECKING:
+    from theobot.training.budget import Verdict
+
 _SLACK = {"models": 2e9, "runs": 2e9, "temporary files": 1e9}
 """Bytes that stay free beside the weights: checkpoints are some 0.1 GB each."""
 _LEAST_MEMORY = 4 * GIB
@@ -16,8 +21,8 @@ _LEAST_MEMORY = 4 * GIB
 _LEAST_SHARED = GIB
 
 
-def _verdict(facts: Facts, available: float, device_type: str) -> tuple[bool, float, str] | None:
-    """Whether training the base model by the recipe fits, GiB that it needs, and what would fit.
+def _judged(facts: Facts, available: float, device_type: str) -> Verdict | None:
+    """Whether training the base model by the recipe fits.
 
     The rows are taken as short as those of the shipped set. None for a model of unknown size.
     """
@@ -29,9 +34,11 @@ def _verdict(facts: Facts, available: float, device_type: str) -> tuple[bool, fl
     trial = facts.torch.bf16 if facts.torch else None
     has_bf16 = trial is None or trial.verdict != "unavailable"
     settings = TrainSettings(model=facts.model, training=TrainingSettings(bf16=has_bf16))
-    found = judge(facts.shape, settings, rows, available, device_type)
-    nearest = found.nearest or "No Qwen2.5 model fits."
-    return found.fits, found.memory.total / GIB, nearest
+    return judge(facts.shape, settings, rows, available, device_type)
+
+
+def _nearest(verdict: Verdict) -> str:
+    return verdict.nearest or "No Qwen2.5 model fits."
 
 
 def _card(facts: Facts) -> tuple[int, int] | None:
@@ -52,21 +59,20 @@ def _card(facts: Facts) -> tuple[int, int] | None:
 
 def _gpu_memory(facts: Facts) -> Seen | None:
     card = _card(facts)
-    now = _verdict(facts, card[0], "cuda") if card else None
-    if card is None or now is None or now[0]:
+    now = _judged(facts, card[0], "cuda") if card else None
+    if card is None or now is None or now.fits:
         return None
-    free, memory = (octets / GIB for octets in card)
-    _, needed, nearest = now
+    free, memory, needed = (octets / GIB for octets in (*card, now.memory.total))
     text = f"Training {facts.model} needs {needed:.1f} GiB at the least; {free:.1f} GiB are free"
-    empty = _verdict(facts, card[1], "cuda")
-    if empty is None or not empty[0]:
-        return warning(f"{text} of the card's {memory:.1f} GiB.", nearest)
+    empty = _judged(facts, card[1], "cuda")
+    if empty is None or not empty.fits:
+        return warning(f"{text} of the card's {memory:.1f} GiB.", _nearest(now))
     holders = facts.devices.holders if facts.devices else ()
     told = ", ".join(f"{one.name} (pid {one.pid}) {one.memory / GIB:.1f} GiB" for one in holders)
     return error(
         f"{text} of {memory:.1f} GiB." + (f" Held by {told}." if told else ""),
         "Close what else uses the card" + (f": {holders[0].name}." if told else "."),
-        f"Or: {nearest}",
+        f"Or: {_nearest(now)}",
     )
 
 
@@ -85,7 +91,6 @@ GPU_MEMORY = Check(
         "$ theobot train qwen2.5-7b --dry-run",
     ),
     find=_gpu_memory,
-    patterns=(r"does not fit: needs",),
 )
 
 
@@ -153,14 +158,14 @@ def _ram(facts: Facts) -> Seen | None:
                 "$ docker run --shm-size=2g ...",
             )
         return None
-    on_cpu = _verdict(facts, memory.available, "cpu")
-    if on_cpu is None or on_cpu[0]:
+    on_cpu = _judged(facts, memory.available, "cpu")
+    if on_cpu is None or on_cpu.fits:
         return None
-    _, needed, nearest = on_cpu
+    needed = on_cpu.memory.total / GIB
     return warning(
         f"Without a graphics card {facts.model} needs {needed:.1f} GiB of RAM to train; "
         f"{available:.1f} GiB are free ({whose}).",
-        nearest,
+        _nearest(on_cpu),
         "Asking in float32 needs twice the size of the weights.",
     )
 
@@ -188,7 +193,7 @@ RAM = Check(
 
 
 def _out_of_memory(facts: Facts) -> Seen | None:
-    lines = [line for line in (facts.kernel_log.lines if facts.kernel_log else ()) if is_kill(line)]
+    lines = log_lines(facts, kills=True)
     if not lines:
         return None
     return warning(

@@ -117,22 +117,22 @@ PACKAGES = Check(
         "$ python -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
     ),
     find=_packages,
-    patterns=(r"cannot import name", r"no module named '(?!theobot)"),
+    patterns=(r"cannot import name (?!.*from 'theobot)", r"no module named '(?!theobot)"),
 )
 
 
 def _gpu_reset(facts: Facts) -> Seen | None:
-    lines = [
-        line for line in (facts.kernel_log.lines if facts.kernel_log else ()) if not is_kill(line)
-    ]
+    lines = log_lines(facts, kills=False)
     if not lines:
         return None
     return warning(f"The kernel's log has {len(lines)} such lines, the last: {lines[-1]}")
 
 
-def is_kill(line: str) -> bool:
-    """Whether a line of the kernel's log is about a process killed for memory."""
-    return bool(re.search(r"out of memory|oom-kill", line, re.IGNORECASE))
+def log_lines(facts: Facts, *, kills: bool) -> list[str]:
+    """Lines of the kernel's log about processes killed for memory, or about all else."""
+    lines = facts.kernel_log.lines if facts.kernel_log else ()
+    killed = re.compile(r"out of memory|oom-kill", re.IGNORECASE)
+    return [line for line in lines if bool(killed.search(line)) is kills]
 
 
 GPU_RESET = Check(

@@ -5,35 +5,21 @@ from __future__ import annotations
 import re
 
 from theobot.doctor.checks_amd import (
-    GFX_OVERRIDE,
-    KFD_PERMISSION,
-    NO_KERNEL_GPU,
-    NO_KFD,
-    RENDER_PERMISSION,
-    SECOND_GPU,
-    WRONG_WHEEL,
+    CARD_CHECKS,
     amd_card,
     architectures,
+    disagreement,
     nvidia_card,
+    variables,
 )
 from theobot.doctor.checks_system import WSL
 from theobot.doctor.facts import Facts, Torch
 from theobot.doctor.finding import Check, Seen, Severity, error, never, warning
 from theobot.doctor.wheels import reinstall
+from theobot.model.before_torch import ALLOCATORS, EXPERIMENTAL_ATTENTION
 
-_CAUSES = (
-    WRONG_WHEEL,
-    NO_KFD,
-    KFD_PERMISSION,
-    RENDER_PERMISSION,
-    NO_KERNEL_GPU,
-    SECOND_GPU,
-    GFX_OVERRIDE,
-    WSL,
-)
+_CAUSES = (*CARD_CHECKS, WSL)
 _FUSED = ("flash", "efficient")
-_ALLOCATORS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
-_EXPERIMENTAL = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
 
 
 def _gpu_not_usable(facts: Facts) -> Seen | None:
@@ -94,7 +80,6 @@ GPU_NOT_USABLE = Check(
         r"found no nvidia driver",
         r"no (rocm|cuda)-capable device",
         r"driver (version )?(is insufficient|on your system is too old)",
-        r"device '(cuda|mps)[^']*': not on this machine",
     ),
 )
 
@@ -171,10 +156,10 @@ def _bad_torch(facts: Facts) -> Seen | None:
     if not cards:
         return None
     text = f"torch {torch.version} on {cards[0]}"
-    if facts.environment.get(_EXPERIMENTAL) == "1":
+    if facts.environment.get(EXPERIMENTAL_ATTENTION) == "1":
         return error(
-            f"{text}, and {_EXPERIMENTAL}=1 turns the wrong kernels on.",
-            f"$ unset {_EXPERIMENTAL}",
+            f"{text}, and {EXPERIMENTAL_ATTENTION}=1 turns the wrong kernels on.",
+            f"$ unset {EXPERIMENTAL_ATTENTION}",
             reinstall("rocm"),
         )
     return error(f"{text}.")
@@ -264,7 +249,7 @@ def _attention(facts: Facts) -> Seen | None:
 
 def _attention_fix(torch: Torch) -> tuple[str, ...]:
     return (
-        *((f"$ export {_EXPERIMENTAL}=0",) if torch.hip and not torch.attention else ()),
+        *((f"$ export {EXPERIMENTAL_ATTENTION}=0",) if torch.hip and not torch.attention else ()),
         "A newer torch has sound fused attention for more cards:",
         reinstall("rocm" if torch.hip else "cuda"),
         "Until then keep rows short:",
@@ -294,15 +279,11 @@ ATTENTION = Check(
 
 def _allocator(facts: Facts) -> Seen | None:
     torch = facts.torch
-    values = {name: facts.environment[name] for name in _ALLOCATORS if name in facts.environment}
+    values = variables(facts, ALLOCATORS)
     if torch is None or not (torch.hip or torch.cuda):
         return None
-    if len(set(values.values())) > 1:
-        told = ", ".join(f"{name}={value}" for name, value in values.items())
-        return warning(
-            f"Several allocator settings disagree: {told}.",
-            *(f"$ unset {name}" for name in list(values)[1:]),
-        )
+    if (seen := disagreement("Several allocator settings", values)) is not None:
+        return seen
     expandable = [
         name for name, value in values.items() if "expandable_segments:true" in value.lower()
     ]
@@ -331,7 +312,7 @@ ALLOCATOR = Check(
     why="torch reads three variables (PYTORCH_ALLOC_CONF, PYTORCH_CUDA_ALLOC_CONF, "
     "PYTORCH_HIP_ALLOC_CONF). expandable_segments helps on NVIDIA, where Theobot sets it itself; "
     "before ROCm 7.0 it does nothing, and since then it can hang.",
-    fix=("$ unset PYTORCH_ALLOC_CONF PYTORCH_CUDA_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF",),
+    fix=(f"$ unset {' '.join(ALLOCATORS)}",),
     find=_allocator,
     patterns=(r"expandable_segments",),
 )

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from theobot.doctor.checks_amd import OVERRIDE, VISIBLE
 from theobot.doctor.devices import look_at_devices
 from theobot.doctor.facts import Facts
 from theobot.doctor.failures import look_at_failure
 from theobot.doctor.hub import look_at_hub
 from theobot.doctor.machine import Machine
-from theobot.doctor.masking import masked
+from theobot.doctor.masking import without_secrets
 from theobot.doctor.packages import look_at_packages
 from theobot.doctor.resources import (
     look_at_disks,
@@ -22,6 +23,7 @@ from theobot.doctor.resources import (
     look_at_system,
 )
 from theobot.doctor.torch_child import SECONDS, look_at_torch
+from theobot.model.before_torch import ALLOCATORS, EXPERIMENTAL_ATTENTION
 
 Source = Callable[[Machine], Any]
 
@@ -39,17 +41,12 @@ SOURCES: dict[str, Source] = {
 
 _TORCH_LIMIT = SECONDS + 30.0
 
-_OVERRIDE = "HSA_OVERRIDE_GFX_VERSION"
 VARIABLES = (
-    "HIP_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "CUDA_VISIBLE_DEVICES",
-    _OVERRIDE,
+    *VISIBLE,
+    OVERRIDE,
     "HSA_ENABLE_DXG_DETECTION",
-    "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "PYTORCH_HIP_ALLOC_CONF",
-    "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL",
+    *ALLOCATORS,
+    EXPERIMENTAL_ATTENTION,
     "TORCH_BLAS_PREFER_HIPBLASLT",
     "HF_HOME",
     "HF_HUB_CACHE",
@@ -68,7 +65,7 @@ VARIABLES = (
 
 
 def collect(machine: Machine, limit: float = 8.0) -> Facts:
-    """Everything that can be seen of a machine, without a home, an account or a secret in it.
+    """Everything that can be seen of a machine, with its paths as they are, but no secret.
 
     Args:
         machine: where to look.
@@ -97,7 +94,7 @@ def collect(machine: Machine, limit: float = 8.0) -> Facts:
         unknown=unknown,
         **found,
     )
-    return masked(facts, machine.home, machine.environment)
+    return without_secrets(facts)
 
 
 def _start(source: Source, machine: Machine) -> queue.SimpleQueue[Any]:
@@ -115,6 +112,6 @@ def _start(source: Source, machine: Machine) -> queue.SimpleQueue[Any]:
 
 
 def _environment(machine: Machine) -> dict[str, str]:
-    for_one_gpu = [name for name in machine.environment if name.startswith(f"{_OVERRIDE}_")]
+    for_one_gpu = [name for name in machine.environment if name.startswith(f"{OVERRIDE}_")]
     names = [*VARIABLES, *sorted(for_one_gpu)]
     return {name: machine.environment[name] for name in names if name in machine.environment}

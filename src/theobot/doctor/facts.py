@@ -1,7 +1,7 @@
 """What was seen of a machine, as plain values: findings are told from these alone.
 
-Sizes are in bytes. A section that is None could not be seen; `Facts.unknown` says why. Nothing here
-names a person, and no token's value is ever read into it (see masking.py).
+Sizes are in bytes. A section that is None could not be seen; `Facts.unknown` says why. Paths are
+the machine's own; a token's value is never read (see masking.py).
 """
 
 from __future__ import annotations
@@ -249,7 +249,11 @@ class KernelLog(Fact):
 
 
 class Failure(Fact):
-    """How a run ended that did not finish; `asked` is whether the person named the run."""
+    """How a run ended that did not finish.
+
+    `asked` is whether the person named the run. One that ended before its settings were written
+    down is not `resumable`.
+    """
 
     run: str
     status: str
@@ -258,6 +262,7 @@ class Failure(Fact):
     total_steps: int | None = None
     when: str | None = None
     asked: bool = False
+    resumable: bool = True
 
 
 class Facts(Fact):

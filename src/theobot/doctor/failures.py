@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from theobot.doctor.facts import Failure
 from theobot.doctor.machine import Machine, newest_run
-from theobot.run_folder import RunFolder
 
 _STATES = ("failed", "interrupted")
 
@@ -34,26 +31,9 @@ def look_at_failure(machine: Machine) -> Failure | None:
         run=str(run.path),
         status=status,
         text=failure.get("text") or state.get("reason", "") if status in _STATES else "",
-        step=failure.get("step") or last_step(run),
+        step=failure.get("step") or run.last_step(),
         total_steps=state.get("total_steps"),
         when=failure.get("time"),
         asked=asked,
+        resumable=run.config.is_file(),
     )
-
-
-def last_step(run: RunFolder) -> int | None:
-    """The last step in metrics.jsonl; None if there is none."""
-    found = None
-    for line in _lines(run.metrics):
-        try:
-            found = json.loads(line).get("step", found)
-        except (ValueError, AttributeError):
-            continue  # a last line that was cut off
-    return found
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []

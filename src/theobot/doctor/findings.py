@@ -5,13 +5,7 @@ from __future__ import annotations
 from itertools import groupby, islice
 
 from theobot.doctor.checks_amd import (
-    GFX_OVERRIDE,
-    KFD_PERMISSION,
-    NO_KERNEL_GPU,
-    NO_KFD,
-    RENDER_PERMISSION,
-    SECOND_GPU,
-    WRONG_WHEEL,
+    CARD_CHECKS,
 )
 from theobot.doctor.checks_hub import CACHE, OFFLINE, TOKEN, UNREACHABLE
 from theobot.doctor.checks_room import DISK, GPU_MEMORY, OUT_OF_MEMORY, RAM
@@ -39,13 +33,7 @@ from theobot.doctor.facts import Facts, Failure
 from theobot.doctor.finding import Check, Finding, Seen, Severity, error, info, warning
 
 CHECKS = (
-    WRONG_WHEEL,
-    NO_KFD,
-    KFD_PERMISSION,
-    RENDER_PERMISSION,
-    NO_KERNEL_GPU,
-    SECOND_GPU,
-    GFX_OVERRIDE,
+    *CARD_CHECKS,
     GPU_NOT_USABLE,
     NO_KERNELS,
     BAD_TORCH,
@@ -121,6 +109,8 @@ def _run_ended(facts: Facts) -> Seen | None:
 
 
 def _resume(failure: Failure) -> tuple[str, ...]:
+    if not failure.resumable:
+        return ("Nothing was trained yet: mend the reason, then type the same command again.",)
     return (
         "Go on from the last checkpoint:",
         f"$ theobot train --output {failure.run} --resume",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import Literal
 
 from theobot.doctor.facts import Hub, Online, Snapshot
-from theobot.doctor.machine import Machine, existing, read_small
+from theobot.doctor.machine import Machine, read_small
 from theobot.model.base import NANO, is_hub_id
+from theobot.model.fetch import existing
 
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _NEEDED = ("config.json", "tokenizer.json")
@@ -48,7 +50,7 @@ def look_at_hub(machine: Machine) -> Hub:
     return Hub(
         cache=str(cache),
         writable=machine.access(nearest, os.W_OK | os.X_OK),
-        owner=_owner(cache) if cache.exists() else None,
+        owner=_owner(cache) if os.path.exists(cache) else None,
         foreign=tuple(_foreign(machine, cache)),
         filesystem=_filesystem(machine, nearest),
         token=_token(machine),
@@ -66,12 +68,15 @@ def _owner(path: Path) -> str:
 
 def _foreign(machine: Machine, cache: Path) -> list[str]:
     """Folders in the cache in which nothing can be written: of each model, and one level below."""
-    folders = [path for path in cache.glob("*") if path.is_dir()]
-    folders += [path for folder in folders for path in folder.glob("*") if path.is_dir()]
+    names = [
+        name.rstrip(os.sep)
+        for pattern in ("*/", "*/*/")
+        for name in glob(pattern, root_dir=cache, include_hidden=True)
+    ]
     return [
-        str(path.relative_to(cache))
-        for path in sorted(folders)[:_MOST_FOLDERS]
-        if not machine.access(path, os.W_OK | os.X_OK)
+        name
+        for name in sorted(names)[:_MOST_FOLDERS]
+        if not machine.access(cache / name, os.W_OK | os.X_OK)
     ]
 
 
@@ -91,20 +96,20 @@ def _token(machine: Machine) -> Literal["environment", "file"] | None:
         return "environment"
     named = machine.environment.get("HF_TOKEN_PATH")
     file = Path(named) if named else hub_home(machine.environment, machine.home) / "token"
-    return "file" if file.is_file() else None
+    return "file" if os.path.isfile(file) else None
 
 
 def _snapshot(machine: Machine, cache: Path) -> Snapshot | None:
     folder = Path(machine.model).expanduser()
-    if machine.model != NANO and folder.is_dir():
+    if machine.model != NANO and os.path.isdir(folder):
         return _files_of(folder)
     if not is_hub_id(machine.model):
         return None
     model = cache / f"models--{machine.model.replace('/', '--')}"
-    unfinished = len(list(model.glob("blobs/*.incomplete")))
+    unfinished = len(glob("blobs/*.incomplete", root_dir=model))
     revision = read_small(model / "refs" / "main")
     snapshot = model / "snapshots" / revision if revision else None
-    if snapshot is None or not snapshot.is_dir():
+    if snapshot is None or not os.path.isdir(snapshot):
         return Snapshot(state="absent", in_cache=True, unfinished=unfinished)
     return _files_of(snapshot).model_copy(update={"in_cache": True, "unfinished": unfinished})
 
@@ -112,7 +117,9 @@ def _snapshot(machine: Machine, cache: Path) -> Snapshot | None:
 def _files_of(folder: Path) -> Snapshot:
     """What is there and what is missing; a link that leads nowhere is missing."""
     needed = [*_NEEDED, *_weights(folder)]
-    here = {name: (folder / name).stat().st_size for name in needed if (folder / name).is_file()}
+    here = {
+        name: (folder / name).stat().st_size for name in needed if os.path.isfile(folder / name)
+    }
     missing = tuple(name for name in needed if name not in here)
     return Snapshot(
         state="incomplete" if missing else "complete", missing=missing, present=sum(here.values())
@@ -135,10 +142,10 @@ def _ask(machine: Machine) -> Online:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
-    known = is_hub_id(machine.model) and not Path(machine.model).is_dir()
+    asked = machine.model if is_hub_id(machine.model) else PUBLIC_MODEL
     api = HfApi(endpoint=machine.environment.get("HF_ENDPOINT"))
     try:
-        api.model_info(machine.model if known else PUBLIC_MODEL, timeout=_SECONDS)
+        api.model_info(asked, timeout=_SECONDS)
     except HfHubHTTPError as error:
         return Online(status=error.response.status_code)
     except (OSError, HTTPError) as error:

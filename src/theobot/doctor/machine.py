@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from theobot.config import TrainSettings
 from theobot.errors import RunError
-from theobot.run_folder import RunFolder, list_runs, read_json
+from theobot.run_folder import RunFolder, read_json
 
 _AFTER_KILL = 1.0
 """Seconds to wait for a killed process; one that hangs in a driver does not end at all."""
@@ -119,11 +119,6 @@ def read_small(path: Path) -> str | None:
         return None
 
 
-def existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-
-
 def this_machine(run: Path | None = None, model: str | None = None, *, online: bool) -> Machine:
     """This machine, with the base model that the person named, or that of the run.
 
@@ -139,7 +134,7 @@ def this_machine(run: Path | None = None, model: str | None = None, *, online: b
     if run is None:
         return Machine(model=model or settings.model, online=online)
     folder = RunFolder(run)
-    if not folder.config.is_file() and not folder.state.is_file():
+    if not _is_run(folder):
         raise RunError(f"{folder.path}: is no run folder. `theobot runs` lists those in ./runs.")
     own = read_json(folder.config).get("model") if folder.config.is_file() else None
     return Machine(
@@ -148,6 +143,14 @@ def this_machine(run: Path | None = None, model: str | None = None, *, online: b
 
 
 def newest_run(folder: Path) -> RunFolder | None:
-    """The newest run below a folder."""
-    runs = list_runs(folder)
-    return runs[-1] if runs else None
+    """The newest run below a folder, even if it failed before its settings were written down."""
+    found = [RunFolder(child) for child in folder.iterdir()] if os.path.isdir(folder) else []
+    return max(filter(_is_run, found), key=_begun, default=None)
+
+
+def _is_run(run: RunFolder) -> bool:
+    return os.path.isfile(run.config) or os.path.isfile(run.state)
+
+
+def _begun(run: RunFolder) -> float:
+    return (run.config if os.path.isfile(run.config) else run.state).stat().st_mtime

@@ -1,4 +1,4 @@
-"""What must not leave the machine in a report: home, account, tokens, passwords in addresses."""
+"""What must not be shown (tokens, passwords), and what must not leave the machine (names)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ _TOKEN = re.compile(r"\b(hf_|api_org_|ghp_|sk-)[A-Za-z0-9_-]{8,}")
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
 
 
-def masked(facts: Facts, home: Path, environment: Mapping[str, str]) -> Facts:
-    """The same facts without what would name a person or open a door.
+def without_secrets(facts: Facts) -> Facts:
+    """The same facts without what would open a door: tokens, and passwords in addresses."""
+    return Facts.model_validate(_walk(facts.model_dump(), _hide_secrets))
+
+
+def _hide_secrets(text: str) -> str:
+    return _PASSWORD.sub("***@", _TOKEN.sub("***", text))
+
+
+def without_names(told: Any, home: Path, environment: Mapping[str, str]) -> Any:
+    """A report, as JSON holds it, without what would name the person.
 
     Args:
-        facts: as they were read.
+        told: texts, numbers, lists and mappings of them.
         home: the person's home, which is written "~".
         environment: variables, whose USER or USERNAME names the account.
     """
     account = environment.get("USER") or environment.get("USERNAME") or home.name
-    return Facts.model_validate(_walk(facts.model_dump(), _masker(home, account)))
+    return _walk(told, _masker(home, account))
 
 
 def _masker(home: Path, account: str) -> Callable[[str], str]:
@@ -36,7 +45,7 @@ def _masker(home: Path, account: str) -> Callable[[str], str]:
             text = of_home.sub("~", text)
         if of_account is not None and account != "root":
             text = of_account.sub("USER", text)
-        return _PASSWORD.sub("***@", _TOKEN.sub("***", text))
+        return text
 
     return mask
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from theobot.doctor.facts import Disk, KernelLog, Memory, System, Wsl
 from theobot.doctor.hub import cache_folder
-from theobot.doctor.machine import Machine, existing
+from theobot.doctor.machine import Machine
+from theobot.model.fetch import existing
+from theobot.model.ram import read_ram
 
 _SECONDS = 2.0
 _KEPT_LINES = 12
@@ -55,44 +57,12 @@ def _wsl(machine: Machine) -> Wsl:
 
 def look_at_memory(machine: Machine) -> Memory:
     """Memory of the machine, or of the container if that is less."""
-    total, available = _memory(machine)
-    limit, used = _limit(machine)
-    if limit is not None:
-        available = min(available, max(0, limit - used))
+    ram = read_ram(machine.root)
     shm = machine.path("/dev/shm")
     return Memory(
-        total=total,
-        available=available,
-        limit=limit,
+        **ram._asdict(),
         shared=shutil.disk_usage(shm).total if shm.is_dir() else None,
     )
-
-
-def _memory(machine: Machine) -> tuple[int, int]:
-    text = machine.text("/proc/meminfo")
-    if text is None:
-        import psutil
-
-        now = psutil.virtual_memory()
-        return now.total, now.available
-    kibibytes = dict(re.findall(r"(?m)^(\w+):\s+(\d+) kB", text))
-    return 1024 * int(kibibytes["MemTotal"]), 1024 * int(kibibytes["MemAvailable"])
-
-
-def _limit(machine: Machine) -> tuple[int | None, int]:
-    """The control group's limit and what is used of it, of version 2 or else 1."""
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        text = machine.text(limit) or ""
-        # Version 1 writes "no limit" as a number larger than any memory.
-        if text.isdigit() and int(text) < 2**60:
-            return int(text), int(machine.text(used) or 0)
-    return None, 0
 
 
 def look_at_disks(machine: Machine) -> tuple[Disk, ...]:

@@ -13,10 +13,9 @@ import torch
 from theobot import __version__
 from theobot.data.prompt import SEED_CHAT_TEMPLATE
 from theobot.errors import ModelError, RunError
-from theobot.generation.cache import free_memory
 from theobot.model.adapter import AdapterInfo, Selection
-from theobot.model.base import NANO, load_config
-from theobot.model.device import Compute, choose_compute, describe
+from theobot.model.base import NANO, load_config, public_name
+from theobot.model.device import Compute, choose_compute, describe, free_memory, has_bf16
 from theobot.model.fetch import refuse_small_disk
 from theobot.run_folder import explain_write_errors, write_json, write_text
 from theobot.training.checkpoints import publish, staged
@@ -90,9 +89,14 @@ def stored_format(model: str) -> torch.dtype:
 
 
 def exact_compute(model: str, device: str) -> Compute:
-    """The device, and the number format that keeps the base's own values."""
-    chosen = choose_compute(device, stored_format(model) == torch.bfloat16)
-    return chosen._replace(reason="the format that the base is stored in")
+    """The device, and the number format that keeps the base's own values.
+
+    A GPU without bfloat16 takes float32, which holds each of its values, in twice the memory.
+    """
+    chosen, stored = choose_compute(device).device, stored_format(model)
+    if stored == torch.bfloat16 and not has_bf16(chosen):
+        return Compute(chosen, torch.float32, "it has no bfloat16, and float32 keeps every value")
+    return Compute(chosen, stored, "the format that the base is stored in")
 
 
 def parameters_of(model: str) -> list[int]:
@@ -128,8 +132,8 @@ def refuse_small_machine(needs: Needs, device: torch.device, output: Path) -> No
     if free < needs.memory:
         raise ModelError(
             f"{needs.memory / GB:.2g} GB of memory are needed on {describe(device)}, but "
-            f"{free / GB:.2g} GB are free. Close other programs, choose another --device, or "
-            "export on another machine: the adapter folder and the base are all it takes."
+            f"{free / GB:.2g} GB are free. Close other programs, or export where there is more "
+            "(another device or machine): the adapter folder and the base are all it takes."
         )
 
 
@@ -144,11 +148,6 @@ def origin(selection: Selection) -> dict[str, Any]:
         "versions": {"theobot": __version__}
         | {name: version(name) for name in ("torch", "transformers", "peft")},
     }
-
-
-def public_name(model: str) -> str:
-    """A base's name for others: a Hub id or "nano"; of a folder here the last part alone."""
-    return Path(model).expanduser().name if Path(model).expanduser().is_dir() else model
 
 
 def revision_of(model: str) -> str | None:

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from theobot.errors import AdapterError
+from theobot.errors import AdapterError, SettingsError
 from theobot.export.folder import (
     adapter_of,
     new_folder,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import torch
 
 ADAPTER_FILE = "adapter.gguf"
+_FORMATS: tuple[OutType, ...] = ("f32", "f16")
 
 _KEY = re.compile(r"base_model\.model\.(model\.layers\.(\d+)\.\w+\.(\w+))\.lora_([AB])\.weight")
 
@@ -88,10 +89,10 @@ def export_gguf_adapter(selection: Selection, output: Path, outtype: OutType = "
 
     Raises:
         AdapterError: it holds what GGUF cannot, or belongs to another base.
-        TheobotError: the folder is taken, gguf is not installed.
+        TheobotError: the folder is taken, gguf is not installed, another format.
     """
     refuse_taken(output)
-    checked = check_adapter(selection)
+    checked = check_adapter(selection, outtype)
     with new_folder(output) as folder:
         facts = write_adapter(folder / ADAPTER_FILE, selection, checked, outtype)
         if facts["prompt_format"] == "seed":
@@ -100,13 +101,17 @@ def export_gguf_adapter(selection: Selection, output: Path, outtype: OutType = "
     return output / ADAPTER_FILE
 
 
-def check_adapter(selection: Selection) -> Checked:
+def check_adapter(selection: Selection, outtype: OutType) -> Checked:
     """Read an adapter and see that GGUF can hold it and that it fits its base.
 
     Raises:
         AdapterError: it cannot, or does not.
-        SettingsError: gguf is not installed.
+        SettingsError: gguf is not installed, or the format is one of whole models.
     """
+    if outtype not in _FORMATS:
+        raise SettingsError(
+            f"--outtype {outtype} is for a whole model; an adapter is {' or '.join(_FORMATS)}."
+        )
     require_gguf()
     info = adapter_of(selection)
     refuse_unfit(info)

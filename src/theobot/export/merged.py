@@ -28,7 +28,7 @@ from theobot.generation.local import LocalGenerator
 from theobot.model.adapter import NOTES, Selection, load_adapter
 from theobot.model.base import load_base
 from theobot.model.card import figures_of, merged_card
-from theobot.model.device import Compute
+from theobot.model.device import Compute, has_bf16
 from theobot.run_folder import read_json, write_json, write_text
 from theobot.training.checkpoints import as_write_errors
 
@@ -143,7 +143,8 @@ def let_others_read(folder: Path) -> None:
 
 
 def _observe_saved(selection: Selection, compute: Compute, folder: Path) -> Observed:
-    saved, tokenizer = load_base(str(folder), compute._replace(dtype=torch.bfloat16))
+    own = torch.bfloat16 if has_bf16(compute.device) else torch.float32
+    saved, tokenizer = load_base(str(folder), compute._replace(dtype=own))
     generator = LocalGenerator(saved, tokenizer, None, "merged")
     return fidelity.observe(generator, adapter_of(selection).prompt_format, fidelity.sample())
 

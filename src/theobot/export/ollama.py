@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.errors import ModelError, SettingsError
-from theobot.export.folder import adapter_of, new_folder, origin, refuse_taken, write_account
+from theobot.export.folder import adapter_of, new_folder, refuse_taken, write_account
 from theobot.export.gguf_adapter import ADAPTER_FILE, check_adapter, write_adapter
 from theobot.export.gguf_file import OutType
 from theobot.export.gguf_model import MODEL_FILE, check_gguf_model, write_merged
@@ -65,12 +65,12 @@ class Source(NamedTuple):
     Args:
         lines: the first of the Modelfile.
         window: most tokens that the base reads, as far as they matter here.
-        write: writes the file beside it into a folder.
+        write: writes the file beside it into a folder; gives where that came from.
     """
 
     lines: str
     window: int
-    write: Callable[[Path], object]
+    write: Callable[[Path], dict[str, Any]]
 
 
 def export_ollama(
@@ -105,9 +105,9 @@ def export_ollama(
         source = _adapter_beside(selection, from_name, outtype or "f32")
     text = modelfile(selection, source.lines, source.window)
     with new_folder(output) as folder:
-        source.write(folder)
+        facts = source.write(folder)
         write_text(folder / MODELFILE, text)
-        write_account(folder, {"kind": "ollama", "from": from_name, **origin(selection)})
+        write_account(folder, {"kind": "ollama", "from": from_name, **facts})
     return output / MODELFILE
 
 
@@ -128,7 +128,7 @@ def _adapter_beside(selection: Selection, from_name: str, outtype: OutType) -> S
         raise SettingsError(
             f"--from {from_name}: is no name of a model in Ollama, such as qwen2.5:7b-instruct."
         )
-    checked = check_adapter(selection)
+    checked = check_adapter(selection, outtype)
     return Source(
         f"FROM {from_name}\nADAPTER ./{ADAPTER_FILE}",
         MOST_CONTEXT,  # every Qwen2.5 reads more; so the base's config need not be here

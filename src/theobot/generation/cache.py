@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import psutil
-import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
+
+from theobot.model.device import free_memory as free_memory  # batches are cut by it
 
 BLOCK = 64
 """Tokens for which room is made at a time."""
@@ -165,14 +165,3 @@ def _row_bytes(network: PreTrainedModel, length: Length) -> int:
     passing = 8 * text.hidden_size + 3 * text.intermediate_size
     numbers = (length.prompt + length.cap + BLOCK) * cached + length.prompt * passing
     return int((numbers + 2 * text.vocab_size) * network.dtype.itemsize)
-
-
-def free_memory(device: torch.device) -> float:
-    """Bytes that tensors can take on a device now."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return float(torch.cuda.mem_get_info(device)[0] + kept)
-    if device.type == "mps":
-        most = torch.mps.recommended_max_memory()
-        return float(most - torch.mps.driver_allocated_memory())
-    return float(psutil.virtual_memory().available)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,24 @@ NANO = "nano"
 _FOUR_BIT_ERROR = 0.25
 """Relative error above which a 4-bit product is wrong and not just rounded (about 0.1 is usual)."""
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+_DATA_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 
 
-def is_hub_id(model: str) -> bool:
-    """Whether a model is named as the Hub names it: "owner/name"."""
-    return bool(_HUB_ID.fullmatch(model)) and not model.startswith(".")
+def is_hub_id(name: str) -> bool:
+    """Whether a name is that of something on the Hub ("owner/name"), and not of what lies here."""
+    path = Path(name).expanduser()
+    return (
+        bool(_HUB_ID.fullmatch(name))
+        and path.suffix not in _DATA_FILES
+        and not os.path.exists(path)
+    )
+
+
+def public_name(model: str) -> str:
+    """A base's name for others: a Hub id or "nano"; of a folder here the last part alone."""
+    folder = Path(model).expanduser()
+    return folder.name if folder.is_dir() else model
 
 
 def resolve_model(model: str) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NamedTuple
 
-_EXPERIMENTAL_ATTENTION = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
+EXPERIMENTAL_ATTENTION = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
 _ALLOCATOR = "PYTORCH_ALLOC_CONF"
-_ALLOCATORS = (_ALLOCATOR, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
+ALLOCATORS = (_ALLOCATOR, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
 """Names of the allocator's settings, all of which torch reads (c10/cuda/CUDAAllocatorConfig.h)."""
 
 
@@ -73,7 +73,7 @@ def additions(
     # the variable allows elsewhere is tried against plain attention before it is used.
     if build.hip and build.version != (2, 9):
         reason = "fused attention on Radeon cards that torch counts as experimental"
-        found.append(Addition(_EXPERIMENTAL_ATTENTION, "1", reason))
+        found.append(Addition(EXPERIMENTAL_ATTENTION, "1", reason))
     # Under ROCm it can hang for ever (pytorch#192259), WSL refuses it (pytorch#192330), and
     # Windows does not have it.
     wsl = "microsoft" in release.lower()
@@ -84,7 +84,7 @@ def additions(
 
 
 def _is_set(name: str, environment: Mapping[str, str]) -> bool:
-    names = _ALLOCATORS if name == _ALLOCATOR else (name,)
+    names = ALLOCATORS if name == _ALLOCATOR else (name,)
     return any(other in environment for other in names)
 
 

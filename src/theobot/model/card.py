@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from theobot.model.base import NANO
+from theobot.model.base import NANO, is_hub_id
 
 FIGURES_BEGIN = "<!-- figures: begin -->"
 FIGURES_END = "<!-- figures: end -->"
@@ -25,8 +24,6 @@ its answers are no grade prediction."""
 _APACHE = {"0.5B", "1.5B", "7B", "14B", "32B"}
 _OTHER = {"3B": "qwen-research", "72B": "qwen"}
 _QWEN = re.compile(r"Qwen/Qwen2\.5-([\d.]+B)(?:-Instruct)?")
-_HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
-_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 _FIGURES = re.compile(f"{FIGURES_BEGIN}(.*?){FIGURES_END}", re.DOTALL)
 
 
@@ -70,12 +67,6 @@ def front_matter(base: str, *, library: str, relation: str, data: str | None = N
         **known,
     )
     return f"---\n{card.to_yaml()}\n---\n"
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name is that of something on the Hub, and not of a file or folder."""
-    path = Path(name).expanduser()
-    return bool(_HUB_ID.fullmatch(name)) and path.suffix not in _FILES and not path.exists()
 
 
 def figures_section(figures: str | None) -> str:

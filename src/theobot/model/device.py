@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from theobot.errors import SettingsError
+from theobot.model.ram import available_ram
 
 
 class Compute(NamedTuple):
@@ -51,8 +52,7 @@ def choose_compute(
     chosen, why = _choose_device(device)
     if local_rank is not None:
         chosen = _device_of_rank(chosen, local_rank)
-    has_bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if bf16 and not has_bf16:
+    if bf16 and not has_bf16(chosen):
         raise SettingsError(
             f"{describe(chosen)} has no bfloat16. Type --training.no-bf16 (float32, twice the "
             "memory) or --device cpu."
@@ -61,9 +61,14 @@ def choose_compute(
         return Compute(
             chosen, torch.bfloat16 if bf16 else torch.float32, f"{why}; bf16 = {str(bf16).lower()}"
         )
-    if chosen.type == "cpu" or not has_bf16:
+    if chosen.type == "cpu" or not has_bf16(chosen):
         return Compute(chosen, torch.float32, f"{why}; float32 is exact everywhere")
     return Compute(chosen, torch.bfloat16, f"{why}; bfloat16 halves the memory")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself, not by emulation."""
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _device_of_rank(chosen: torch.device, local_rank: int) -> torch.device:
@@ -107,6 +112,17 @@ def _no_gpu() -> str:
     # Of a build for a GPU a person mostly expects that it computes there.
     hint = ", `theobot doctor` says why" if torch.version.hip or torch.version.cuda else ""
     return f"no GPU was found{hint}"
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that tensors can take on a device now."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    if device.type == "mps":
+        most = torch.mps.recommended_max_memory()
+        return float(most - torch.mps.driver_allocated_memory())
+    return float(available_ram())
 
 
 def keep_freed_memory() -> bool:

@@ -7,6 +7,7 @@ covered: choosing a revision, and repositories whose weights are in subfolders.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -109,14 +110,18 @@ def find_files(model: str, endpoint: str | None = None) -> Download:
     return Download(files, sum(names[name] for name in files), info.sha)
 
 
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists, as far as that can be seen."""
+    return next(folder for folder in (path, *path.absolute().parents) if os.path.exists(folder))
+
+
 def refuse_small_disk(target: Path, octets: float) -> None:
     """See that so many bytes can be written to a folder that need not exist yet.
 
     Raises:
         ModelError: less is free on its disk.
     """
-    existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(existing(target)).free
     if free < octets:
         raise ModelError(
             f"{target}: {free / 1e9:.1f} GB are free there, but {octets / 1e9:.1f} GB are needed. "

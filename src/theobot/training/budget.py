@@ -226,19 +226,6 @@ def rows_of(rows: Sequence[TokenRow], tokens: int) -> list[TokenRow]:
     return chosen
 
 
-def available_memory(device: torch.device) -> float:
-    """Bytes free on a device now."""
-    import psutil
-    import torch
-
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    if device.type == "mps":
-        most = torch.mps.recommended_max_memory()
-        return float(most - torch.mps.driver_allocated_memory())
-    return float(psutil.virtual_memory().available)
-
-
 def training_flops(shape: ModelShape, rows: RowLengths, every_n_layers: int) -> float:
     """Floating-point operations of an epoch: 4 for each frozen weight and token, 2 to recompute.
 

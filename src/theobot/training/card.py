@@ -7,12 +7,11 @@ from typing import Any
 
 from theobot.config import TrainSettings
 from theobot.data.dataset import shipped_training_data
-from theobot.model.base import NANO
+from theobot.model.base import NANO, is_hub_id
 from theobot.model.card import (
     LIMITS,
     figures_section,
     front_matter,
-    is_hub_id,
     licence_section,
 )
 
@@ -28,6 +27,24 @@ def _variants(settings: TrainSettings) -> dict[str, str]:
         "base in training": settings.load_in_4bit and "4 bits (NF4)",
     }
     return {name: value for name, value in chosen.items() if value}
+
+
+def _how_it_was_made(settings: TrainSettings, rows: dict[str, Any], steps: int) -> dict[str, Any]:
+    """The settings that count, by the name that a reader knows; `rows` is told in dataset.json."""
+    lora, training = settings.lora, settings.training
+    return {
+        "LoRA r / lora_alpha / dropout": f"{lora.r} / {lora.lora_alpha:g} / {lora.lora_dropout:g}",
+        "target_modules": ", ".join(lora.target_modules),
+        **_variants(settings),
+        "examples per step": settings.examples_per_step,
+        "learning_rate, schedule": f"{training.learning_rate:g}, {training.lr_scheduler_type}, "
+        f"warm-up {training.warmup_ratio:g}",
+        "epochs, steps": f"{training.num_train_epochs:g}, {steps}",
+        "bf16": str(training.bf16).lower(),
+        "seed": settings.seed,
+        "training rows": f"{rows['rows']} (sha256 {rows['fingerprint'][:16]}...)",
+        "learned tokens": settings.tokens.loss_on,
+    }
 
 
 def _data(settings: TrainSettings) -> str:
@@ -48,31 +65,15 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
         dataset: the content of dataset.json.
         result: steps, final_loss, best_dev_loss (or None).
     """
-    lora, training, tokens = settings.lora, settings.training, settings.tokens
+    chosen = settings.tokens.prompt_format
     dev = result["best_dev_loss"]
     kept = (
         f"the adapter with the lowest dev loss ({dev:.4f} nats per token) was kept"
         if dev is not None
         else "no dev rows were given; the last adapter was kept"
     )
-    rows = "\n".join(
-        f"| {name} | {value} |"
-        for name, value in {
-            "LoRA r / lora_alpha / dropout": f"{lora.r} / {lora.lora_alpha:g} / "
-            f"{lora.lora_dropout:g}",
-            "target_modules": ", ".join(lora.target_modules),
-            **_variants(settings),
-            "examples per step": settings.examples_per_step,
-            "learning_rate, schedule": f"{training.learning_rate:g}, {training.lr_scheduler_type}, "
-            f"warm-up {training.warmup_ratio:g}",
-            "epochs, steps": f"{training.num_train_epochs:g}, {result['steps']}",
-            "bf16": str(training.bf16).lower(),
-            "seed": settings.seed,
-            "training rows": f"{dataset['train']['rows']} (sha256 "
-            f"{dataset['train']['fingerprint'][:16]}...)",
-            "learned tokens": tokens.loss_on,
-        }.items()
-    )
+    made = _how_it_was_made(settings, dataset["train"], result["steps"])
+    rows = "\n".join(f"| {name} | {value} |" for name, value in made.items())
     base = settings.model if settings.model == NANO or is_hub_id(settings.model) else "a local base"
     matter = front_matter(
         settings.model, library="peft", relation="adapter", data=settings.data or None
@@ -84,8 +85,8 @@ A LoRA adapter for questions from GCSE Religious Education, made with Theobot.
 
 ## Prompt format
 
-`{tokens.prompt_format}`{
-        " (`User: <question>` + newline + `Assistant:`)" * (tokens.prompt_format == "seed")
+`{chosen}`{
+        " (`User: <question>` + newline + `Assistant:`)" * (chosen == "seed")
     }. Answers end with the end-of-sequence token.
 
 ## How it was made

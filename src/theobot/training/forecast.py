@@ -10,14 +10,13 @@ from theobot.data.tokens import TokenRow, tokenize_rows
 from theobot.errors import ModelError
 from theobot.model import ranks
 from theobot.model.base import NANO, load_tokenizer
-from theobot.model.device import choose_compute
+from theobot.model.device import choose_compute, free_memory
 from theobot.model.memory import GIB, PassPlan
 from theobot.model.shape import shape_of
 from theobot.training import launch
 from theobot.training.budget import (
     RowLengths,
     Verdict,
-    available_memory,
     expected_seconds,
     judge,
     matmul_rate,
@@ -69,7 +68,7 @@ def forecast(
     rows, notes = _row_lengths(settings, examples)
     compute = choose_compute(settings.device, settings.training.bf16)
     device_type = compute.device.type if memory_gib is None else "cuda"
-    available = available_memory(compute.device) if memory_gib is None else memory_gib * GIB
+    available = free_memory(compute.device) if memory_gib is None else memory_gib * GIB
     try:
         shape = shape_of(settings.model)
         verdict = judge(shape, settings, rows, available, device_type)
@@ -128,7 +127,7 @@ def choose_passes(
         return as_asked
     try:
         shape = shape_of(settings.model)
-        available = available_memory(compute.device)
+        available = free_memory(compute.device)
         verdict = judge(shape, settings, lengths, available, device_type, ranks.world_size())
     except ModelError as error:
         on_note(f"Memory is not foretold: {error}")

@@ -45,13 +45,10 @@ def recorded_failure(folder: RunFolder) -> Iterator[None]:
 
 
 def _failure(folder: RunFolder, error: BaseException, reason: str) -> dict[str, object]:
-    from theobot.training.metrics import read_metrics
-
-    logged = read_metrics(folder.metrics)
     return {
         "error": type(error).__name__,
         "text": reason[-_TEXT_KEPT:],
-        "step": logged[-1]["step"] if logged else None,
+        "step": folder.last_step(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -60,10 +57,10 @@ def _write_failure(folder: RunFolder, error: BaseException) -> str | None:
     """A sentence when an error means that nothing more can be written, else None."""
     if not isinstance(error, OSError) or error.errno is None:
         return None
-    return (
-        f"{write_problem(folder.path, error)} Go on with "
-        f"`theobot train --output {folder.path} --resume`."
-    )
+    problem = write_problem(folder.path, error)
+    if not folder.config.is_file():
+        return problem
+    return f"{problem} Go on with `theobot train --output {folder.path} --resume`."
 
 
 @contextlib.contextmanager

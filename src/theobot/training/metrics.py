@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from theobot.run_folder import write_text
+from theobot.model.memory import GIB
+from theobot.run_folder import read_metrics, write_text
 
 
 class StepReport(NamedTuple):
@@ -107,20 +108,8 @@ def memory_gib() -> float:
     import torch
 
     if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated() / 2**30)
-    return float(psutil.Process().memory_info().rss / 2**30)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; a last line cut off by a kill is left out."""
-    lines = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                continue
-    return lines
+        return float(torch.cuda.max_memory_allocated() / GIB)
+    return float(psutil.Process().memory_info().rss / GIB)
 
 
 def draw_loss(metrics: Path, target: Path) -> None:

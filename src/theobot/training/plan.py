@@ -77,7 +77,10 @@ def _settings_of_run(given: TrainSettings) -> TrainSettings:
         raise SettingsError("--resume needs the run to go on with: type --output runs/<name>.")
     folder = RunFolder(given.output)
     if not folder.config.is_file():
-        raise RunError(f"{folder.path}: no run to go on with (config.json not found).")
+        raise RunError(
+            f"{folder.path}: no run to go on with (config.json not found). "
+            "Leave out --resume to begin one there."
+        )
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; its adapter is {folder.adapter}.")
     stored = TrainSettings.model_validate(read_json(folder.config))

@@ -90,50 +90,26 @@ def _train(
 ) -> TrainResult:
     import torch
 
-    from theobot.data.tokens import tokenize_rows
-    from theobot.model.backends import settle_backends
-    from theobot.model.base import load_base, load_tokenizer
     from theobot.model.device import keep_freed_memory
 
-    settings, folder = plan.settings, plan.folder
+    folder = plan.folder
     state = ranks.from_first(folder.read_state() if plan.resume else {})
     if "threads" in state:
         torch.set_num_threads(state["threads"])
     if compute.device.type == "cpu":
         keep_freed_memory()
     with ranks.together():
-        if settings.training.torch_compile:
-            from theobot.training.layers import refuse_without_compiler
-
-            refuse_without_compiler(compute.device)
-        tokenizer = load_tokenizer(settings.model)
-        # The tokenizer works outside Python, so that the trainer's thousand modules load meanwhile.
-        with ThreadPoolExecutor(1) as aside:
-            loaded = aside.submit(import_module, "theobot.training.trainer")
-            rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
-            dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
-            loaded.result()
-        backends = settle_backends(compute, settings.model)
-        for note in backends.notes:
-            on_note(note)
-        passes = _choose_passes(settings, rows, compute, state, on_note)
-        if ranks.is_first():
-            folder.make()
-        # Under FSDP the model may be too large for one GPU; it gets there part by part.
-        where = compute._replace(device=torch.device("cpu")) if launch.fsdp_wanted() else compute
-        with recorded_failure(folder):
-            base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
-    passes = min(ranks.gathered(passes))  # one cut for all, that of the fullest device
+        loaded = _load(plan, compute, state, on_note)
+    # One cut for all, that of the fullest device.
+    loaded = loaded._replace(passes=min(ranks.gathered(loaded.passes)))
     with ranks.together():
         if ranks.is_first() and not plan.resume:
-            _describe_run(plan, compute, passes)
+            _describe_run(plan, compute, loaded.passes)
     started = time.monotonic()
     with recorded_failure(folder), stop_signals() as stop:
         with ranks.together():
-            trainer = _build_trainer(
-                plan, base, rows, dev_rows, passes, on_note, varlen=backends.varlen
-            )
-        patience = settings.training.early_stopping_patience
+            trainer = _build_trainer(plan, loaded, on_note)
+        patience = plan.settings.training.early_stopping_patience
         _add_callbacks(trainer, folder, stop, patience, on_report)
         _run(trainer, plan, on_note)
         from theobot.training.checkpoints import gather_adapter
@@ -147,6 +123,50 @@ def _train(
     return result
 
 
+class _Loaded(NamedTuple):
+    """What is read and settled before the run begins."""
+
+    base: PreTrainedModel
+    rows: list[TokenRow]
+    dev_rows: list[TokenRow]
+    passes: PassPlan
+    varlen: bool
+
+
+def _load(
+    plan: TrainPlan, compute: Compute, state: dict[str, Any], on_note: Callable[[str], None]
+) -> _Loaded:
+    import torch
+
+    from theobot.data.tokens import tokenize_rows
+    from theobot.model.backends import settle_backends
+    from theobot.model.base import load_base, load_tokenizer
+
+    settings = plan.settings
+    if settings.training.torch_compile:
+        from theobot.training.layers import refuse_without_compiler
+
+        refuse_without_compiler(compute.device)
+    tokenizer = load_tokenizer(settings.model)
+    # The tokenizer works outside Python, so that the trainer's thousand modules load meanwhile.
+    with ThreadPoolExecutor(1) as aside:
+        modules = aside.submit(import_module, "theobot.training.trainer")
+        rows = tokenize_rows(plan.examples, tokenizer, settings.tokens)
+        dev_rows = tokenize_rows(plan.dev_examples, tokenizer, settings.tokens)
+        modules.result()
+    backends = settle_backends(compute, settings.model)
+    for note in backends.notes:
+        on_note(note)
+    passes = _choose_passes(settings, rows, compute, state, on_note)
+    if ranks.is_first():
+        plan.folder.make()
+    # Under FSDP the model may be too large for one GPU; it gets there part by part.
+    where = compute._replace(device=torch.device("cpu")) if launch.fsdp_wanted() else compute
+    with recorded_failure(plan.folder):
+        base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
+    return _Loaded(base, rows, dev_rows, passes, backends.varlen)
+
+
 def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
     import torch
 
@@ -155,8 +175,7 @@ def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
     folder, settings = plan.folder, plan.settings
     write_json(folder.dataset, dataset_summary(plan.examples, plan.dev_examples))
     write_json(folder.environment, environment(compute))
-    folder.update_state(
-        status="running",
+    folder.begin(
         total_steps=plan.total_steps,
         threads=torch.get_num_threads(),
         passes=passes._asdict(),
@@ -183,14 +202,7 @@ def _choose_passes(
 
 
 def _build_trainer(
-    plan: TrainPlan,
-    base: PreTrainedModel,
-    rows: list[TokenRow],
-    dev_rows: list[TokenRow],
-    passes: PassPlan,
-    on_note: Callable[[str], None],
-    *,
-    varlen: bool,
+    plan: TrainPlan, loaded: _Loaded, on_note: Callable[[str], None]
 ) -> PackedTrainer:
     from transformers import set_seed
 
@@ -199,24 +211,24 @@ def _build_trainer(
     from theobot.training.lora import loraplus
     from theobot.training.trainer import PackedTrainer
 
-    settings = plan.settings
+    settings, passes = plan.settings, loaded.passes
     # Before the adapter is made: its first values come from this seed.
     set_seed(settings.seed)
     model = prepare_model(
-        base,
+        loaded.base,
         settings,
         plan.folder,
         every_n_layers=passes.every_n_layers,
-        varlen=varlen,
+        varlen=loaded.varlen,
     )
     trainer = PackedTrainer(
         model,
         settings,
         plan.folder,
-        rows,
-        dev_rows,
+        loaded.rows,
+        loaded.dev_rows,
         pass_tokens=passes.pass_tokens,
-        most_tokens=None if plan.resume else automatic_most(settings, rows, model.device),
+        most_tokens=None if plan.resume else automatic_most(settings, loaded.rows, model.device),
         on_note=on_note,
     )
     trainer.optimizer_cls_and_kwargs = loraplus(settings)
@@ -254,7 +266,7 @@ def _run(trainer: PackedTrainer, plan: TrainPlan, on_note: Callable[[str], None]
     if plan.resume and ranks.is_first():
         where = f"from {found[-1].name}" if found else "from the start: no checkpoint was complete"
         on_note(f"Going on {where}.")
-        plan.folder.update_state(status="running")
+        plan.folder.begin()
     if found and _had_stopped_early(trainer, plan, found[-1]):
         return
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)

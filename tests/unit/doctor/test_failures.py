@@ -2,9 +2,10 @@ import os
 
 import pytest
 
-from theobot.doctor.failures import last_step, look_at_failure
-from theobot.errors import RunError
+from theobot.doctor.failures import look_at_failure
+from theobot.errors import ModelError, RunError
 from theobot.run_folder import RunFolder, write_json
+from theobot.training.interruptions import recorded_failure
 
 
 def make_run(path, **state):
@@ -27,6 +28,7 @@ def test_the_newest_run_is_told_of_if_it_failed(make_machine, tmp_path):
     assert found.run == str(run.path)
     assert (found.text, found.step, found.total_steps) == ("ValueError: odd", 3, 9)
     assert not found.asked
+    assert found.resumable
     later = make_run(tmp_path / "runs" / "two", status="finished")
     os.utime(run.config, (0, 0))
     assert look_at_failure(machine) is None
@@ -66,5 +68,12 @@ def test_a_damaged_state_is_a_sentence(make_machine, tmp_path):
         look_at_failure(make_machine(run=run))
 
 
-def test_no_metrics_no_step(tmp_path):
-    assert last_step(RunFolder(tmp_path)) is None
+def test_a_run_whose_model_did_not_load_is_told_of_and_cannot_be_resumed(make_machine, tmp_path):
+    run = make_run(tmp_path / "runs" / "old", status="finished")
+    os.utime(run.config, (0, 0))
+    failed = RunFolder(tmp_path / "runs" / "new")
+    failed.make()
+    with pytest.raises(ModelError), recorded_failure(failed):
+        raise ModelError("nano: cannot be loaded")
+    found = look_at_failure(make_machine())
+    assert (found.run, found.status, found.resumable) == (str(failed.path), "failed", False)

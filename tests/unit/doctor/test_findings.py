@@ -64,13 +64,20 @@ def test_a_reason_that_no_check_knows_is_told_in_its_own_words(facts_of):
     assert finding.fix[-1] == "$ theobot train --output runs/first --resume"
 
 
+@pytest.mark.parametrize("name", ["run-reason-unknown", "run-interrupted", "run-called-running"])
+def test_a_run_that_wrote_no_settings_is_not_to_be_resumed(facts_of, name):
+    finding = diagnose(facts_of(name, failure={"resumable": False}))[0]
+    assert finding.id == "run-ended"
+    assert not any("--resume" in step for step in finding.fix)
+    assert "type the same command again" in finding.fix[0]
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
         ("RuntimeError: HIP error: Module not initialized", "gpu-not-usable"),
         ("RuntimeError: No HIP GPUs are available", "gpu-not-usable"),
         ("RuntimeError: Found no NVIDIA driver on your system.", "gpu-not-usable"),
-        ("device 'cuda': not on this machine. Available here: cpu.", "gpu-not-usable"),
         ("AssertionError: Torch not compiled with CUDA enabled", "wrong-wheel"),
         ("Unable to open /dev/kfd read-write: Permission denied", "kfd-permission"),
         ("Failed to open /dev/dri/renderD128: Permission denied", "render-permission"),
@@ -83,7 +90,6 @@ def test_a_reason_that_no_check_knows_is_told_in_its_own_words(facts_of):
         ("No attention of torch 2.9.1 computes correctly on AMD Radeon", "attention"),
         ("OutOfMemoryError: HIP out of memory. Tried to allocate 2 GiB.", "out-of-memory"),
         ("Out of memory at step 3 with a single row of 900 tokens in a pass.", "out-of-memory"),
-        ("Does not fit: needs 16.03 GiB, 11.00 GiB are free.", "gpu-memory"),
         ("PermissionError: [Errno 13] Permission denied: '/h/.cache/huggingface/hub'", "hub-cache"),
         ("/srv/hub: may not be written. Use a cache of your own", "hub-cache"),
         ("OSError: [Errno 28] No space left on device", "disk"),
@@ -125,6 +131,9 @@ def test_an_error_is_answered_by_the_first_steps_in_one_line():
         "CUDA error: device-side assert triggered",
         "The loss is nan at step 7 with row rows.jsonl:12",
         "ModuleNotFoundError: No module named 'theobot.nothing'",
+        "ImportError: cannot import name 'nothing' from 'theobot.bench' (/srv/theobot/bench.py)",
+        "device 'cuda': not on this machine. Available here: cpu.",
+        "Does not fit: needs 16.03 GiB, 11.00 GiB are free.",
         "",
     ],
 )

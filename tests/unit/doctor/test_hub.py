@@ -1,12 +1,14 @@
 import json
 import os
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from theobot.doctor.hub import cache_folder, look_at_hub
+from theobot.doctor.machine import Machine
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
 SHARDS = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
@@ -106,6 +108,18 @@ def test_whose_the_cache_is(make_machine):
     hub = look_at_hub(machine)
     assert hub.owner == "another account"
     assert not hub.writable
+
+
+@pytest.mark.parametrize(("model", "state"), [("folder", "incomplete"), (MODEL, "absent")])
+def test_a_cache_in_a_folder_that_may_not_be_entered(locked_folder, model, state):
+    machine = Machine(
+        environment={"HF_HOME": str(locked_folder / "hf")},
+        model=str(locked_folder) if model == "folder" else model,
+        access=partial(os.access, effective_ids=True),
+    )
+    hub = look_at_hub(machine)
+    assert (hub.writable, hub.owner, hub.token) == (False, None, None)
+    assert hub.snapshot.state == state
 
 
 def test_the_file_system_by_the_longest_mount_point(make_machine):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from theobot.doctor.machine import existing, newest_run, run_program, this_machine
+from theobot.doctor.machine import newest_run, run_program, this_machine
 from theobot.errors import RunError
 from theobot.run_folder import RunFolder, write_json
 
@@ -38,11 +38,6 @@ def test_files_are_read_below_the_root(make_machine):
     assert machine.text("/proc/none") is None
 
 
-def test_the_nearest_folder_that_exists(tmp_path):
-    assert existing(tmp_path / "a" / "b") == tmp_path
-    assert existing(tmp_path) == tmp_path
-
-
 def test_the_model_is_the_persons_else_the_runs_else_the_default(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.make()
@@ -68,3 +63,13 @@ def test_the_newest_run(tmp_path):
         write_json(run.config, {})
         os.utime(run.config, (number, number))
     assert newest_run(tmp_path).name == "new"
+    RunFolder(tmp_path / "failed to load").path.mkdir()
+    RunFolder(tmp_path / "failed to load").update_state(status="failed")
+    (tmp_path / "file").write_text("")
+    assert newest_run(tmp_path).name == "failed to load"
+
+
+def test_of_a_folder_that_may_not_be_entered_nothing_is_known(locked_folder):
+    assert newest_run(locked_folder / "runs") is None
+    with pytest.raises(RunError, match="is no run folder"):
+        this_machine(locked_folder / "runs" / "first", online=False)

@@ -1,43 +1,48 @@
 from pathlib import Path
 
-from theobot.doctor.masking import masked
+from theobot.doctor.masking import without_names, without_secrets
 
 HOME = Path("/home/anna")
 
 
-def test_home_account_tokens_and_passwords_are_gone(facts_of):
+def test_tokens_and_passwords_are_gone_and_paths_stay(facts_of):
     facts = facts_of(
         "radeon",
         environment={
             "HF_HOME": "/home/anna/hf",
             "HTTPS_PROXY": "http://anna:geheim@proxy.school.example:8080",
         },
-        disks=[{"use": "runs", "path": "/srv/anna/runs", "free": 1}],
         unknown={"hub": "PermissionError: '/home/anna/.cache' with hf_abcdefGHIJ1234"},
     )
-    clean = masked(facts, HOME, {"USER": "anna"})
+    clean = without_secrets(facts)
     text = clean.model_dump_json()
-    for secret in ("anna", "geheim", "hf_abc"):
+    for secret in ("geheim", "hf_abc"):
         assert secret not in text
-    assert clean.environment["HF_HOME"] == "~/hf"
+    assert clean.environment["HF_HOME"] == "/home/anna/hf"
     assert clean.environment["HTTPS_PROXY"] == "http://***@proxy.school.example:8080"
-    assert clean.disks[0].path == "/srv/USER/runs"
-    assert clean.unknown["hub"] == "PermissionError: '~/.cache' with ***"
+    assert clean.unknown["hub"] == "PermissionError: '/home/anna/.cache' with ***"
 
 
-def test_only_whole_parts_of_a_path_are_masked(facts_of):
-    facts = facts_of("radeon", disks=[{"use": "runs", "path": "/srv/data/annabel", "free": 1}])
-    assert masked(facts, HOME, {}).disks[0].path == "/srv/data/annabel"
-    assert masked(facts, Path("/home/dat"), {"USER": "dat"}) == facts
+def test_home_and_account_are_gone():
+    told = {
+        "facts": {"disks": [{"path": "/srv/anna/runs", "free": 1}], "online": None},
+        "findings": [{"fix": ('$ sudo chown -R "$USER" "/home/anna/hf/hub"',)}],
+    }
+    assert without_names(told, HOME, {"USER": "anna"}) == {
+        "facts": {"disks": [{"path": "/srv/USER/runs", "free": 1}], "online": None},
+        "findings": [{"fix": ['$ sudo chown -R "$USER" "~/hf/hub"']}],
+    }
 
 
-def test_root_is_nobodys_name(facts_of):
-    facts = facts_of("cache-of-root", disks=[{"use": "runs", "path": "/admin/runs", "free": 1}])
-    clean = masked(facts, Path("/admin"), {"USER": "root"})
-    assert clean.disks[0].path == "~/runs"
-    assert clean.hub.owner == "root"
+def test_only_whole_parts_of_a_path_are_masked():
+    assert without_names("/srv/data/annabel", HOME, {}) == "/srv/data/annabel"
+    assert without_names("/srv/data/x", Path("/home/dat"), {"USER": "dat"}) == "/srv/data/x"
 
 
-def test_a_root_folder_as_home_masks_nothing(facts_of):
-    facts = facts_of("radeon")
-    assert masked(facts, Path("/"), {}) == facts
+def test_root_is_nobodys_name():
+    told = ["/admin/runs", "/root/x", "root"]
+    assert without_names(told, Path("/admin"), {"USER": "root"}) == ["~/runs", "/root/x", "root"]
+
+
+def test_a_root_folder_as_home_masks_nothing():
+    assert without_names("/dev/kfd", Path("/"), {}) == "/dev/kfd"

@@ -16,7 +16,6 @@ from theobot.export.folder import (
     new_folder,
     origin,
     parameters_of,
-    public_name,
     refuse_small_machine,
     refuse_taken,
     revision_of,
@@ -86,7 +85,7 @@ def test_too_little_room_is_told_before_it_starts(tmp_path):
     refuse_small_machine(Needs(1e6, 1e6), CPU, tmp_path)
     with pytest.raises(ModelError, match=r"1000000\.0 GB are needed"):
         refuse_small_machine(Needs(1e15, 1e6), CPU, tmp_path)
-    with pytest.raises(ModelError, match=r"1e\+06 GB of memory.*--device"):
+    with pytest.raises(ModelError, match=r"1e\+06 GB of memory.*another device or machine"):
         refuse_small_machine(Needs(1e6, 1e15), CPU, tmp_path)
     said = Needs(15.3e9, 15.9e9).sentence(CPU, Path("out"))
     assert said == "This writes about 15 GB to out and takes about 16 GB of memory on the CPU."
@@ -97,12 +96,20 @@ def test_the_base_is_held_in_its_own_format(qwen_folder):
     assert exact_compute("nano", "cpu").dtype == torch.bfloat16
 
 
+def test_a_gpu_without_bfloat16_holds_the_base_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    found = exact_compute("nano", "cuda")
+    assert (found.device.type, found.dtype) == ("cuda", torch.float32)
+    assert "has no bfloat16" in found.reason
+
+
 def test_the_origin_names_base_and_adapter_and_no_path(plain):
     facts = origin(plain)
     assert facts["base_model"] == Path(plain.model).name
     assert facts["adapter_sha256"] == plain.adapter.sha256()
     assert facts["versions"]["theobot"] == __version__
-    assert public_name("Qwen/Qwen2.5-7B-Instruct") == "Qwen/Qwen2.5-7B-Instruct"
 
 
 def test_the_revision_is_that_of_the_cache(tmp_path, monkeypatch):

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from theobot.errors import ModelError, SettingsError
-from theobot.model.base import four_bit_config, load_base, load_tokenizer, resolve_model
+from theobot.model.base import (
+    four_bit_config,
+    is_hub_id,
+    load_base,
+    load_tokenizer,
+    public_name,
+    resolve_model,
+)
 from theobot.model.device import Compute
 
 CPU = Compute(torch.device("cpu"), torch.float32, "a test")
@@ -104,3 +111,17 @@ def test_a_tokenizer_without_an_end_token_is_refused(folder):
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="no end-of-sequence token"):
         load_tokenizer(str(folder))
+
+
+def test_a_path_is_no_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_id("owner/name")
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    for name in ("owner/name", "rows.jsonl", "data/rows.jsonl", "./a/b", "../b", "owner/a/b"):
+        assert not is_hub_id(name)
+
+
+def test_the_name_for_others_tells_no_path(tmp_path):
+    assert public_name(str(tmp_path)) == tmp_path.name
+    for name in ("Qwen/Qwen2.5-7B-Instruct", "nano"):
+        assert public_name(name) == name

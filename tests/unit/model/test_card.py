@@ -10,7 +10,6 @@ from theobot.model.card import (
     figures_of,
     figures_section,
     front_matter,
-    is_hub_id,
     licence_section,
     merged_card,
     with_figures,
@@ -67,15 +66,6 @@ def test_the_licence_is_that_of_the_base(base, licence, name):
     assert (found["license"], found.get("license_name")) == (licence, name)
     shown = licence_section(base, "CC BY 4.0.")
     assert ("Apache-2.0" if name is None else name.replace("-", " ")) in shown
-
-
-def test_a_path_is_no_hub_id(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert is_hub_id("owner/name")
-    (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert not is_hub_id("owner/name")
-    assert not is_hub_id("rows.jsonl")
-    assert not is_hub_id("data/rows.jsonl")
 
 
 def test_figures_are_put_in_replaced_and_found_again():

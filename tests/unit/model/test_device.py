@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from theobot.errors import SettingsError
-from theobot.model.device import Compute, choose_compute
+from theobot.model.device import Compute, choose_compute, free_memory
 from theobot.model.environment import environment
 
 
@@ -49,6 +49,10 @@ def test_the_environment_of_a_run_names_versions_and_device():
     assert facts["packages"]["torch"] == torch.__version__
     assert facts["device"] == "the CPU"
     assert facts["dtype"] == "float32"
+
+
+def test_free_memory_of_the_cpu_is_that_of_the_process():
+    assert 2**20 < free_memory(torch.device("cpu")) < 2**50
 
 
 def test_freed_memory_is_kept_on_linux_with_glibc():

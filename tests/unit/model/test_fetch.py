@@ -15,7 +15,7 @@ import pytest
 
 from theobot.errors import ModelError
 from theobot.model import fetch
-from theobot.model.fetch import fetch_model, find_files
+from theobot.model.fetch import existing, fetch_model, find_files, refuse_small_disk
 
 SHA = "a" * 40
 
@@ -252,3 +252,13 @@ def test_a_cache_of_somebody_else_names_hf_home(hub, tmp_path):
     (tmp_path / "model").mkdir(mode=0o500)
     with pytest.raises(ModelError, match="HF_HOME"):
         fetch_into(hub, "theo/model", tmp_path / "model")
+
+
+def test_the_nearest_folder_that_exists(tmp_path):
+    assert existing(tmp_path / "a" / "b") == tmp_path
+    assert existing(tmp_path) == tmp_path
+
+
+def test_the_disk_of_a_folder_that_may_not_be_entered_is_still_known(locked_folder):
+    assert existing(locked_folder / "a" / "b") == locked_folder
+    refuse_small_disk(locked_folder / "a" / "b", 1)

@@ -12,7 +12,6 @@ from theobot.model.memory import GIB
 from theobot.model.shape import QWEN25
 from theobot.training.budget import (
     RowLengths,
-    available_memory,
     expected_seconds,
     judge,
     matmul_rate,
@@ -119,10 +118,8 @@ def test_work_is_4_operations_for_each_weight_and_2_more_where_recomputed():
     assert once == pytest.approx(plain / 0.75e12)
 
 
-def test_this_machines_memory_and_speed_are_measured():
-    cpu = torch.device("cpu")
-    assert GIB / 4 < available_memory(cpu) < 10_000 * GIB
-    assert matmul_rate(cpu, torch.float32, 128) > 1e8
+def test_this_machines_speed_is_measured():
+    assert matmul_rate(torch.device("cpu"), torch.float32, 128) > 1e8
 
 
 def test_two_measured_passes_set_the_budget_by_the_line_through_them():

@@ -53,6 +53,17 @@ def test_a_full_disk_is_a_sentence(run):
     assert "No space left" in run.read_state()["failure"]["text"]
 
 
+def test_to_resume_is_advised_only_where_there_is_something_to_resume(run):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(RunError) as early, recorded_failure(run):
+        raise full
+    run.config.write_text("{}")
+    with pytest.raises(RunError) as later, recorded_failure(run):
+        raise full
+    assert "--resume" not in str(early.value)
+    assert f"`theobot train --output {run.path} --resume`" in str(later.value)
+
+
 def test_a_run_that_ends_well_has_no_failure(run):
     with recorded_failure(run):
         pass

@@ -1,7 +1,7 @@
 """The same answers from `transformers serve` as in this process, and none lost when it is killed.
 
     make interop
-    python benchmarks/interop.py --packages FOLDER --output benchmarks/results/interop
+    python tests/interop/server.py --packages FOLDER --output benchmarks/results/interop
 
 nano and a merged adapter for it, both float32 on the CPU, are served by `transformers serve` (whose
 packages lie in FOLDER) and answer questions of the shipped set over its OpenAI-compatible API; the
@@ -41,8 +41,10 @@ from theobot.bench.answers import cap_for
 from theobot.bench.plan import PLAN
 from theobot.bench.questions import SETS, Question, read_questions
 from theobot.curriculum import __file__ as curriculum
+from theobot.data.dataset import shipped_training_data
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt
+from theobot.export.merging import merge
 from theobot.generation.generator import Arm
 from theobot.generation.local import LocalGenerator, load_generator
 from theobot.generation.remote import Server, connect
@@ -118,16 +120,16 @@ class Difference(NamedTuple):
 
 def train(folder: Path) -> Path:
     """A few steps on nano; returns the run folder."""
-    rows = Path(curriculum).with_name("train_fixed.jsonl").read_text("utf-8").splitlines()
+    rows = shipped_training_data().read_text("utf-8").splitlines()
     write_lines(folder / "rows.jsonl", rows[:TRAINED_ROWS])
     typed = ["train", "nano", "--data", folder / "rows.jsonl", "--output", folder / "run"]
     theobot(*typed, "--device", "cpu", "--training.num-train-epochs", "1").check_returncode()
     return folder / "run"
 
 
-def merge(generator: LocalGenerator, folder: Path) -> None:
+def save_merged(generator: LocalGenerator, folder: Path) -> None:
     """Save base and adapter as one float32 model, as servers without LoRA need it."""
-    generator.model.merge_and_unload().save_pretrained(folder)
+    merge(generator.model, torch.float32).save_pretrained(folder)
     generator.tokenizer.save_pretrained(folder)
 
 
@@ -255,7 +257,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run, port = train(folder), free_port()
-    merge(load_generator(select(run, None, None), "cpu"), folder / "merged")
+    save_merged(load_generator(select(run, None, None), "cpu"), folder / "merged")
     names: dict[Arm, str] = {"base": str(nano_folder()), "theobot": str(folder / "merged")}
     questions = choose_questions(folder / "questions")
     with TransformersServer(options.packages, folder / "server.log", port) as server:
