@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +64,14 @@ from theobot.errors import (
 from theobot.generation.generator import Arm, Generator
 from theobot.generation.local import LocalGenerator
 from theobot.model import ranks
-from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
+from theobot.run_folder import (
+    RunFolder,
+    explain_write_errors,
+    held,
+    read_json,
+    write_json,
+    write_text,
+)
 from theobot.scripture.grounding import ground
 
 HEALTH = "health.json"
@@ -128,39 +135,50 @@ def run_bench(
         TheobotError: questions, adapter or folder cannot be used.
     """
     ready: _Ready | None = None
-    with ranks.together():
-        if ranks.is_first():
-            ready = _prepare(
-                generator,
-                folder,
-                questions=questions,
-                limit=limit,
-                same_prompt=same_prompt,
-                batch_size=batch_size,
-                trained_on=(run, against_run),
-            )
-    ready = ranks.from_first(ready)
-    assert ready is not None, "the first process has one, or all have raised its error"
-    if ranks.world_size() > 1:
-        for progress in answer_share(generator, ready.batches, ready.store):
-            on_progress(progress)
-    if not ranks.is_first():
-        return None
-    with _explain_what_is_kept(ready.store):
-        for progress in answer_questions(generator, ready.batches, ready.store):
-            on_progress(progress)
+    with ExitStack() as holds:
+        with ranks.together():
+            if ranks.is_first():
+                ready = _prepare(
+                    generator,
+                    folder,
+                    holds,
+                    on_note,
+                    questions=questions,
+                    limit=limit,
+                    same_prompt=same_prompt,
+                    batch_size=batch_size,
+                    trained_on=(run, against_run),
+                )
+        ready = ranks.from_first(ready)
+        assert ready is not None, "the first process has one, or all have raised its error"
+        if ranks.world_size() > 1:
+            for progress in answer_share(generator, ready.batches, ready.store):
+                on_progress(progress)
+        if not ranks.is_first():
+            return None
+        with _explain_what_is_kept(ready.store):
+            for progress in answer_questions(generator, ready.batches, ready.store):
+                on_progress(progress)
+        _probe_once(generator, folder, ready, on_note)
+        return rejudge(folder)
+
+
+def _probe_once(
+    generator: Generator, folder: Path, ready: _Ready, on_note: Callable[[str], None]
+) -> None:
+    """Probe the models once for these answers, and keep what was found."""
     records = read_answers(ready.store)
     _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") != records[0].plan:
-        probes = {
-            "answers": records[0].plan,
-            "adapter_effect": ready.effect,
-            "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
-            **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
-        }
-        kept = {key: value for key, value in probes.items() if value is not None}
-        write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
-    return rejudge(folder)
+    if saved.read_object(folder / saved.PROBES).get("answers") == records[0].plan:
+        return
+    probes = {
+        "answers": records[0].plan,
+        "adapter_effect": ready.effect,
+        "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
+        **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
+    }
+    kept = {key: value for key, value in probes.items() if value is not None}
+    write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
 
 
 class _Ready(NamedTuple):
@@ -178,6 +196,8 @@ class _Ready(NamedTuple):
 def _prepare(
     generator: Generator,
     folder: Path,
+    holds: ExitStack,
+    on_note: Callable[[str], None],
     *,
     questions: Path | None,
     limit: int | None,
@@ -185,7 +205,7 @@ def _prepare(
     batch_size: int,
     trained_on: tuple[Path | None, Path | None],
 ) -> _Ready:
-    """Plan, leaks, the adapter's effect, and the store."""
+    """Plan, leaks, the adapter's effect, and the store, in a folder that is now ours."""
     trained, also = (training_rows(run) for run in trained_on)
     about = generator.describe()
     rival = rival_of(about)
@@ -208,8 +228,9 @@ def _prepare(
     batches = plan_answers(generator, chosen, same_prompt=plan.same_prompt, batch_size=batch_size)
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    holds.enter_context(held(folder))
     write_plan(plan, folder / PLAN)
-    open_store(folder, batches)
+    open_store(folder, batches, on_note)
     lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
     write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
     fix_plan(folder, plan)
