@@ -7,12 +7,15 @@ top of this module imports torch or transformers, so that `--help` answers at on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -189,8 +192,17 @@ def train(
         found = forecast(plan.settings, plan.examples, memory)
         views.show_forecast(plan.summary(), found)
         return PROBLEMS if found.verdict and not found.verdict.fits else 0
-    with terminal.TrainingProgress() as progress:
-        result = run_training(plan, on_report=progress.report, on_note=terminal.note)
+    try:
+        with terminal.TrainingProgress() as progress:
+            result = run_training(plan, on_report=progress.report, on_note=terminal.note)
+    except KeyboardInterrupt:
+        if not plan.folder.config.is_file():
+            raise
+        terminal.note(
+            "Interrupted. The checkpoints made before are still there. Go on with "
+            f"`theobot train --output {plan.folder.path} --resume`."
+        )
+        return INTERRUPTED
     views.show_training(result)
     return INTERRUPTED if result.interrupted else 0
 
@@ -301,7 +313,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     if not ranks.is_first():
         terminal.silence()
     try:
-        with terminal.steady_output():
+        with terminal.steady_output(), _stopped_by_signal():
             code = app(sys.argv[1:] if tokens is None else list(tokens))
             return code if isinstance(code, int) else 0
     except CycloptsError as error:
@@ -314,7 +326,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
             terminal.error(_doctors_words(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
-        terminal.note("Interrupted. What was saved before is still there.")
+        terminal.note(
+            "Interrupted. What was saved before is still there; type the same command again."
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read stdout has closed it (`| head`); nobody is left to tell anything.
@@ -329,6 +343,24 @@ def main(tokens: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         terminal.error(["This is a bug in Theobot. Please report it with the lines above."])
         return BUG
+
+
+@contextlib.contextmanager
+def _stopped_by_signal() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does; several processes are left to their launcher."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or ranks.world_size() > 1
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _doctors_words(text: str) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theobot import terminal, views
 from theobot.config import GenerationSettings, TrainSettings, find_recipe, load_settings
 from theobot.errors import RunError
-from theobot.run_folder import RunFolder
+from theobot.run_folder import RunFolder, held
 
 if TYPE_CHECKING:
     from theobot.generation.local import LocalGenerator
@@ -83,7 +84,11 @@ def remove_earlier_demo(run: RunFolder) -> None:
             f"{run.path}: holds an earlier demo and files that are not its own "
             f"({', '.join(sorted(foreign))}). Move them away, or choose another folder with -o."
         )
-    shutil.rmtree(run.path)
+    with ExitStack() as holds:
+        for part in (run.path, run.bench):
+            if part.is_dir():
+                holds.enter_context(held(part))
+        shutil.rmtree(run.path)
     terminal.note(f"The earlier demo in {run.path} is replaced.")
 
 

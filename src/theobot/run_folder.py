@@ -11,6 +11,7 @@ In runs/<name>/ lie:
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from theobot.errors import RunError
+
+LOCK = ".lock"
+"""Lies in a folder that a process works in; empty while none does."""
+_PROBE = ".writable"
 
 HOME_ADAPTER = Path("~/Theobot/adapter")
 """Where the seed's training script saved its adapter."""
@@ -74,7 +79,8 @@ class RunFolder:
                 "or choose another folder with --output."
             )
         # What a run writes before config.json may lie there when it was killed in that moment.
-        harmless = {self.dataset.name, self.environment.name, self.state.name}
+        first = [file.name for file in (self.dataset, self.environment, self.state, self.config)]
+        harmless = {*first, *(f".{name}.tmp" for name in first), LOCK, _PROBE}
         if self.path.exists() and (
             not self.path.is_dir() or any(p.name not in harmless for p in self.path.iterdir())
         ):
@@ -91,7 +97,7 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
+            probe = self.path / _PROBE
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -208,7 +214,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; a last line cut off by a kill is left out."""
+    """The whole lines of metrics.jsonl; what a kill or a power cut left of others is left out."""
     lines = []
     if path.is_file():
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -216,7 +222,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 line = json.loads(text)
             except ValueError:
                 continue
-            if isinstance(line, dict) and "step" in line:
+            if isinstance(line, dict) and isinstance(line.get("step"), int):
                 lines.append(line)
     return lines
 
@@ -225,6 +231,46 @@ def file_sha256(path: Path) -> str:
     """Hash of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes of Theobot out of a folder.
+
+    The system lets go when this process ends, however it ends. Not covered: file systems without
+    locks, such as some network drives, and Windows.
+
+    Raises:
+        RunError: another process holds it, or it cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with explain_write_errors(folder):
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 20).decode(errors="replace") or "unknown"
+            raise RunError(
+                f"{folder}: another process (number {holder}) is at work in it. Wait until it has "
+                "ended, or choose another folder; nothing was changed."
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise
+        # The number is a help; on a full disk the lock alone has to do.
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
+        yield
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -242,13 +288,22 @@ def write_text(path: Path, text: str) -> None:
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        move_into_place(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise RunError(write_problem(path, error)) from None
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Flush a finished file to disk and give it its name, replacing what was there.
+
+    Raises:
+        OSError: the folder is read-only or the disk is full.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 @contextlib.contextmanager

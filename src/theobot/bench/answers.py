@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +46,8 @@ class AnswerRecord(NamedTuple):
     """One line of the store: a question, who answered it, under which conditions, and how.
 
     `against_sha256` is of the adapter with which the arm "base" answers, where two are compared;
-    `plan` is a hash of all planned questions and conditions; the rest is that of an `Answer`.
+    `plan` is a hash of all planned questions and conditions, `check` a checksum of all the others;
+    the rest is that of an `Answer`.
     """
 
     id: str
@@ -64,6 +66,7 @@ class AnswerRecord(NamedTuple):
     decoding: dict[str, Any]
     plan: str
     against_sha256: str | None = None
+    check: str | None = None
 
 
 class Batch(NamedTuple):
@@ -140,21 +143,39 @@ def plan_answers(
     ]
 
 
-def open_store(folder: Path, batches: Sequence[Batch]) -> Path:
+def open_store(
+    folder: Path, batches: Sequence[Batch], on_note: Callable[[str], None] = lambda text: None
+) -> Path:
     """The store for these conditions; one of others is set aside, and one set aside found again.
 
+    A damaged one becomes a part file: `answer_questions` takes what is sound from there.
+
+    Args:
+        folder: of the benchmark.
+        batches: from `plan_answers`.
+        on_note: told of damage.
+
     Raises:
-        RunError: the store is damaged, or cannot be moved.
+        RunError: the store cannot be read or moved.
     """
     store = folder / ANSWERS
     wanted = batches[0].expected[0]["plan"] if batches else ""
-    rows = _rows(store, _read(store)) if store.exists() else []
     with explain_write_errors(store):
-        if rows and rows[0]["plan"] != wanted:
-            store.replace(_aside(folder, rows[0]["plan"]))
+        plan = next((row["plan"] for row in _read_lines(store) if row), wanted)
+        if plan != wanted:
+            store.replace(_aside(folder, plan))
         if not store.exists() and _aside(folder, wanted).exists():
             _aside(folder, wanted).replace(store)
+        rows = _read_lines(store)
+        if None in rows:
+            on_note(f"{_damage(store, rows.index(None) + 1)} The sound answers are kept.")
+            store.replace(_free_part(folder))
     return store
+
+
+def _free_part(folder: Path) -> Path:
+    numbers = (folder / _PARTS.replace("*", f"damaged-{n}") for n in count(1))
+    return next(path for path in numbers if not path.exists())
 
 
 def _aside(folder: Path, plan: str) -> Path:
@@ -232,8 +253,7 @@ def _read_parts(store: Path) -> dict[tuple[str, Arm], dict[str, Any]]:
     """Sound records of all part files; what is damaged there is answered again."""
     found = {}
     for path in sorted(store.parent.glob(_PARTS)):
-        for line in _read(path).split(b"\n")[:-1]:
-            row = _sound(line)
+        for row in _read_lines(path):
             if row is not None:
                 found[row["id"], row["arm"]] = row
     return found
@@ -284,7 +304,14 @@ def _line(expected: dict[str, Any], answer: Answer) -> str:
 
 
 def _as_line(row: Mapping[str, Any]) -> str:
-    return json.dumps(AnswerRecord(**row)._asdict(), ensure_ascii=False) + "\n"
+    values = AnswerRecord(**row)._asdict()
+    return json.dumps(values | {"check": _checksum(values)}, ensure_ascii=False) + "\n"
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    """By which a line knows that the disk gave back what was written."""
+    told = json.dumps([row[name] for name in AnswerRecord._fields if name != "check"])
+    return f"{zlib.crc32(told.encode()):08x}"
 
 
 def append_lines(store: Path, lines: Sequence[str]) -> None:
@@ -337,11 +364,21 @@ def _rows(store: Path, raw: bytes) -> list[dict[str, Any]]:
         row = _sound(line)
         if row is None:
             raise RunError(
-                f"{store}:{number}: damaged (no record of this version of Theobot). Delete the "
-                "file to answer anew, or choose another folder with -o."
+                f"{_damage(store, number)} Type the `theobot bench` command again: it keeps the "
+                "sound answers and makes the others anew."
             )
         rows.append(row)
     return rows
+
+
+def _read_lines(store: Path) -> list[dict[str, Any] | None]:
+    """Records of all lines that end, None for a damaged one; nothing if there is no file."""
+    raw = _read(store) if store.exists() else b""
+    return [_sound(line) for line in raw.split(b"\n")[:-1]]
+
+
+def _damage(store: Path, line: int) -> str:
+    return f"{store}:{line}: damaged (no record of this version of Theobot, or not what was saved)."
 
 
 def _sound(line: bytes) -> dict[str, Any] | None:
@@ -354,7 +391,9 @@ def _sound(line: bytes) -> dict[str, Any] | None:
         return None
     # Stores of earlier versions lack what has a default.
     row = AnswerRecord._field_defaults | row
-    return row if set(row) == set(AnswerRecord._fields) else None
+    if set(row) != set(AnswerRecord._fields) or row["check"] not in (None, _checksum(row)):
+        return None
+    return row
 
 
 _CONDITIONS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +64,14 @@ from theobot.errors import (
 from theobot.generation.generator import Arm, Generator
 from theobot.generation.local import LocalGenerator
 from theobot.model import ranks
-from theobot.run_folder import RunFolder, explain_write_errors, read_json, write_json, write_text
+from theobot.run_folder import (
+    RunFolder,
+    explain_write_errors,
+    held,
+    read_json,
+    write_json,
+    write_text,
+)
 from theobot.scripture.grounding import ground
 
 HEALTH = "health.json"
@@ -128,22 +135,23 @@ def run_bench(
         TheobotError: questions, adapter or folder cannot be used.
     """
     ready: _Ready | None = None
-    with ranks.together():
-        if ranks.is_first():
-            asked = _Asked(questions, limit, same_prompt, batch_size, (run, against_run))
-            ready = _prepare(generator, folder, asked)
-    ready = ranks.from_first(ready)
-    assert ready is not None, "the first process has one, or all have raised its error"
-    if ranks.world_size() > 1:
-        for progress in answer_share(generator, ready.batches, ready.store):
-            on_progress(progress)
-    if not ranks.is_first():
-        return None
-    with _explain_what_is_kept(ready.store):
-        for progress in answer_questions(generator, ready.batches, ready.store):
-            on_progress(progress)
-    _write_probes(generator, folder, ready, on_note)
-    return rejudge(folder)
+    with ExitStack() as holds:
+        with ranks.together():
+            if ranks.is_first():
+                asked = _Asked(questions, limit, same_prompt, batch_size, (run, against_run))
+                ready = _prepare(generator, folder, asked, holds, on_note)
+        ready = ranks.from_first(ready)
+        assert ready is not None, "the first process has one, or all have raised its error"
+        if ranks.world_size() > 1:
+            for progress in answer_share(generator, ready.batches, ready.store):
+                on_progress(progress)
+        if not ranks.is_first():
+            return None
+        with _explain_what_is_kept(ready.store):
+            for progress in answer_questions(generator, ready.batches, ready.store):
+                on_progress(progress)
+        _write_probes(generator, folder, ready, on_note)
+        return rejudge(folder)
 
 
 def _write_probes(
@@ -189,8 +197,14 @@ class _Asked(NamedTuple):
     runs: tuple[Path | None, Path | None]
 
 
-def _prepare(generator: Generator, folder: Path, asked: _Asked) -> _Ready:
-    """Plan, leaks, the adapter's effect, and the store."""
+def _prepare(
+    generator: Generator,
+    folder: Path,
+    asked: _Asked,
+    holds: ExitStack,
+    on_note: Callable[[str], None],
+) -> _Ready:
+    """Plan, leaks, the adapter's effect, and the store, in a folder that is now ours."""
     questions = asked.questions
     trained, also = (training_rows(run) for run in asked.runs)
     about = generator.describe()
@@ -216,8 +230,9 @@ def _prepare(generator: Generator, folder: Path, asked: _Asked) -> _Ready:
     )
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    holds.enter_context(held(folder))
     write_plan(plan, folder / PLAN)
-    open_store(folder, batches)
+    open_store(folder, batches, on_note)
     lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
     write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
     fix_plan(folder, plan)

@@ -22,6 +22,7 @@ from theobot.data.scanner import FIRST_KEY, FIRST_KEYS, WRITTEN_AS_TEXT
 from theobot.data.strict_json import read_strict
 from theobot.data.tables import read_header, repair_table
 from theobot.errors import DataError
+from theobot.run_folder import move_into_place
 
 LARGEST_OBJECT = 1 << 20
 """Letters of an object over many lines, after which it is given up."""
@@ -77,15 +78,15 @@ def repair_file(
     """
     rejects = Path(f"{output}.rejected")
     _refuse(source, [output, rejects, *([report] if report else [])])
-    written: list[Path] = []
+    written: dict[Path, Path] = {}
     try:
         with contextlib.ExitStack() as stack:
 
             def create(path: Path) -> IO[bytes]:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                file = path.open("xb")
-                written.append(path)
-                return stack.enter_context(file)
+                # Half a file under its own name would look like a whole one.
+                written[path] = path.with_name(f".{path.name}.tmp")
+                return stack.enter_context(written[path].open("wb"))
 
             account = _Account(source, create(report) if report else None)
             rows, bad = create(output), None
@@ -99,12 +100,18 @@ def repair_file(
                 elif outcome.text:
                     rows.write(outcome.text.encode() + b"\n")
             account.close()
+        for path, temporary in written.items():
+            move_into_place(temporary, path)
     except BaseException as error:
-        for path in written:
-            path.unlink(missing_ok=True)
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            where = error.filename or output
-            raise DataError(f"{where}: {error.strerror or error}. Nothing was kept.") from None
+            if error.filename == str(source):
+                raise DataError(f"{source}: cannot be read: {error.strerror}.") from None
+            raise DataError(
+                f"{output}: cannot be written: {error.strerror or error}. Nothing was kept. Free "
+                "some space, or choose another place with -o."
+            ) from None
         raise
     return Repair(output, rejects if bad else None, dict(account.counts), dict(account.kinds))
 

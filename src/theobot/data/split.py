@@ -18,6 +18,7 @@ from typing import NamedTuple
 from theobot.data.examples import Example, read_examples
 from theobot.data.similarity import content_words, share_content, shingles, similar_pairs
 from theobot.errors import DataError
+from theobot.run_folder import explain_write_errors, write_text
 from theobot.scripture import Status, find_citations
 from theobot.scripture.verses import single_verses
 
@@ -51,6 +52,7 @@ def split_file(source: str | Path, folder: Path, share: float = 0.1, seed: int =
 
     Raises:
         DataError: rows are wrong, a file is there already, or there are too few clusters.
+        RunError: the folder cannot be written.
     """
     if not 0 < share < 1:
         raise DataError(f"--dev {share:g}: a share between 0 and 1 was expected, such as 0.1.")
@@ -67,13 +69,11 @@ def split_file(source: str | Path, folder: Path, share: float = 0.1, seed: int =
             f"{'s' if len(groups) != 1 else ''} of the same verse or topic, too few for a dev part "
             f"of {share:.0%}. Add rows on other topics, or give another share with --dev."
         )
-    try:
+    with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for path, inside in ((train, False), (dev, True)):
-            rows = [e for place, e in enumerate(examples) if (place in chosen) is inside]
-            path.write_text("".join(_line(row) for row in rows), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror}.") from None
+    for path, inside in ((train, False), (dev, True)):
+        rows = [e for place, e in enumerate(examples) if (place in chosen) is inside]
+        write_text(path, "".join(_line(row) for row in rows))
     return Split(train, dev, len(examples) - len(chosen), len(chosen), len(groups))
 
 

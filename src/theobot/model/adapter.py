@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 NOTES = "theobot.json"
+CHECKSUM = "weights_sha256"
+"""Entry of the notes: the hash that the weights had when they were saved."""
 
 TUNED = "default"
 """PEFT's name for the adapter that answers as Theobot."""
@@ -109,10 +111,23 @@ def read_adapter_info(path: Path) -> AdapterInfo:
     named = config.get("base_model_name_or_path")
     known = isinstance(named, str) and (named == "nano" or _HUB_ID.fullmatch(named))
     notes = _read_object(folder / NOTES) if (folder / NOTES).is_file() else {}
+    _refuse_damaged(path, notes)
     prompt_format = notes.get("prompt_format", "seed")
     if prompt_format not in ("seed", "chat"):
         raise AdapterError(f'{path}: {NOTES}: prompt_format is {prompt_format!r}; "seed" or "chat"')
     return AdapterInfo(folder, named if known else None, prompt_format, bool(notes), config)
+
+
+def _refuse_damaged(path: Path, notes: dict[str, Any]) -> None:
+    """Compare the weights with the checksum in the notes, where there is one."""
+    saved = notes.get(CHECKSUM)
+    if saved is not None and saved != file_sha256(path.expanduser() / WEIGHTS):
+        raise AdapterError(
+            f"{path / WEIGHTS}: damaged: not what {NOTES} says was saved. Restore it from a copy; "
+            "or delete the adapter folder of the run and type `theobot train --output RUN "
+            "--resume`, which writes it anew. If it was changed on purpose, take "
+            f"{CHECKSUM} out of {NOTES}."
+        )
 
 
 def _read_object(file: Path) -> dict[str, Any]:

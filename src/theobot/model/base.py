@@ -25,6 +25,8 @@ NANO = "nano"
 _FOUR_BIT_ERROR = 0.25
 """Relative error above which a 4-bit product is wrong and not just rounded (about 0.1 is usual)."""
 
+_AGAIN = "Copy or fetch it again: `theobot fetch` brings a whole one."
+
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _DATA_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 
@@ -74,8 +76,7 @@ def _check_folder(folder: Path) -> None:
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
     if missing:
         raise ModelError(
-            f"{folder}: is no model folder: {' and '.join(missing)} not found. "
-            "`theobot fetch` brings a whole one."
+            f"{folder}: is no model folder: {' and '.join(missing)} not found. {_AGAIN}"
         )
     if not any(folder.glob("*.safetensors")):
         found = "only .bin weights" if any(folder.glob("*.bin")) else "no weights"
@@ -243,7 +244,9 @@ def _four_bit_error(compute: Compute) -> float:
 def _load_problem(model: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
     short = reason if len(reason) <= 200 else f"{reason[:200]}..."
+    if model == NANO or Path(model).expanduser().is_dir():
+        return f'model "{model}": cannot be loaded: {short} A file is damaged or missing. {_AGAIN}'
     return (
         f'model "{model}": cannot be loaded: {short} Check the spelling and the network; '
-        f"`theobot fetch {model}` brings it for machines that are offline later."
+        f"`theobot fetch {model}` brings it, or what of it is missing."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -47,8 +48,12 @@ class Records:
         if now.date() != self._today:
             self._begin_day(now.date())
         line = json.dumps({"time": now.isoformat(timespec="seconds"), **entry}, ensure_ascii=False)
-        with self._file(now.date()).open("a", encoding="utf-8") as out:
-            out.write(f"{line}\n")
+        with self._file(now.date()).open("ab+") as out:
+            # A server that was killed, or a full disk, may have left half a line.
+            if out.tell():
+                out.seek(-1, os.SEEK_END)
+                line = line if out.read() == b"\n" else f"\n{line}"
+            out.write(f"{line}\n".encode())
 
     def notice(self) -> str:
         """What readers are told."""

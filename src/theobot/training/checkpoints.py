@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -18,7 +19,10 @@ from torch.distributed.tensor import DTensor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from theobot.model import ranks
+from theobot.run_folder import explain_write_errors, file_sha256, write_json
 
+CHECKSUMS = "checksums.json"
+"""SHA-256 of each file of a checkpoint, by name."""
 _KEPT_CHECKPOINTS = 2
 
 
@@ -30,6 +34,54 @@ def complete_checkpoints(checkpoints: Path) -> list[Path]:
         if path.name.removeprefix("checkpoint-").isdigit() and (path / TRAINER_STATE_NAME).is_file()
     ]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+def usable_checkpoints(checkpoints: Path) -> list[Path]:
+    """Complete checkpoints whose best step, which the end of the run may need, is there as well."""
+    found = complete_checkpoints(checkpoints)
+    steps = {None, *(int(path.name.removeprefix("checkpoint-")) for path in found)}
+    return [path for path in found if _best_step(path) in steps]
+
+
+def _best_step(checkpoint: Path) -> int | None:
+    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    step: int | None = state.get("best_global_step")
+    return step
+
+
+def write_checksums(checkpoint: Path) -> None:
+    """Note what the files of a checkpoint hold, so that damage shows before it is used."""
+    sums = {path.name: file_sha256(path) for path in sorted(checkpoint.iterdir())}
+    write_json(checkpoint / CHECKSUMS, sums)
+
+
+def set_damaged_aside(checkpoints: Path, on_note: Callable[[str], None]) -> None:
+    """Rename checkpoints whose files are not what was saved; the run goes on from an older one.
+
+    Those of earlier versions have no checksums; of them only the state is read.
+
+    Args:
+        checkpoints: of a run.
+        on_note: told of each.
+    """
+    for path in complete_checkpoints(checkpoints):
+        if _is_sound(path):
+            continue
+        aside = path.with_name(path.name.replace("checkpoint", "damaged"))
+        on_note(f"{path}: damaged (not what was saved there). It is set aside as {aside.name}.")
+        with explain_write_errors(checkpoints):
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+
+
+def _is_sound(checkpoint: Path) -> bool:
+    sums = checkpoint / CHECKSUMS
+    try:
+        _best_step(checkpoint)
+        wanted = json.loads(sums.read_text(encoding="utf-8")) if sums.exists() else {}
+        return all(file_sha256(checkpoint / name) == value for name, value in wanted.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def drop_old_checkpoints(checkpoints: Path, best_step: int | None) -> None:
@@ -67,16 +119,24 @@ def as_write_errors(folder: Path) -> Iterator[None]:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Flush a folder to disk and rename it into place, replacing what was there."""
+    """Flush a folder to disk and rename it into place, replacing what was there.
+
+    The new name is on the disk too when it returns: what it replaces may be deleted.
+    """
     for path in [*source.rglob("*"), source]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _flush(path)
     if target.exists():
         shutil.rmtree(target)
     source.rename(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,10 @@ class MetricsCallback(TrainerCallback):
         del line["total_steps"], line["seconds_left"]
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+            if control.should_save:
+                # A checkpoint must not outlive the lines before it.
+                file.flush()
+                os.fsync(file.fileno())
         self.on_report(report)
 
     def _report(self, state: TrainerState, logs: dict[str, float]) -> StepReport:

@@ -69,7 +69,27 @@ def plan_training(settings: TrainSettings, *, resume: bool = False) -> TrainPlan
     if not resume and ranks.is_first():
         folder.refuse_if_taken()
     resolve_model(settings.model)
-    return TrainPlan(settings, folder, *_read_data(settings), resume)
+    plan = TrainPlan(settings, folder, *_read_data(settings), resume)
+    if resume:
+        _refuse_other_rows(plan)
+    return plan
+
+
+def _refuse_other_rows(plan: TrainPlan) -> None:
+    """See that a run goes on with the rows that it began with."""
+    began = read_json(plan.folder.dataset)
+    settings = plan.settings
+    changed = [
+        f"{source}: not the rows that {plan.folder.path} began with. Restore the file, or start a "
+        "new run with another --output."
+        for source, part, rows in (
+            (settings.data, "train", plan.examples),
+            (settings.dev_data, "dev", plan.dev_examples),
+        )
+        if rows and fingerprint(rows) != (began.get(part) or {}).get("fingerprint")
+    ]
+    if changed:
+        raise DataError(changed)
 
 
 def _settings_of_run(given: TrainSettings) -> TrainSettings:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from theobot.config import TrainSettings
 from theobot.errors import RunError
 from theobot.model import ranks
-from theobot.run_folder import RunFolder, read_json, write_json, write_text
+from theobot.run_folder import (
+    RunFolder,
+    file_sha256,
+    held,
+    read_json,
+    write_json,
+    write_text,
+)
 from theobot.training import launch
 from theobot.training.interruptions import recorded_failure, stop_signals
 from theobot.training.plan import TrainPlan, dataset_summary, same_plan
@@ -78,8 +86,8 @@ def train(
     if not ranks.is_first():
         on_report, on_note = (lambda report: None), (lambda note: None)
     on_note(compute.sentence())
-    with ranks.joined(compute.device):
-        return _train(same_plan(plan), compute, on_report, on_note)
+    with ranks.joined(compute.device), ExitStack() as holds:
+        return _train(same_plan(plan), compute, on_report, on_note, holds)
 
 
 def _train(
@@ -87,6 +95,7 @@ def _train(
     compute: Compute,
     on_report: Callable[[StepReport], None],
     on_note: Callable[[str], None],
+    holds: ExitStack,
 ) -> TrainResult:
     import torch
 
@@ -99,7 +108,7 @@ def _train(
     if compute.device.type == "cpu":
         keep_freed_memory()
     with ranks.together():
-        loaded = _load(plan, compute, state, on_note)
+        loaded = _load(plan, compute, state, on_note, holds)
     # One cut for all, that of the fullest device.
     loaded = loaded._replace(passes=min(ranks.gathered(loaded.passes)))
     with ranks.together():
@@ -134,7 +143,11 @@ class _Loaded(NamedTuple):
 
 
 def _load(
-    plan: TrainPlan, compute: Compute, state: dict[str, Any], on_note: Callable[[str], None]
+    plan: TrainPlan,
+    compute: Compute,
+    state: dict[str, Any],
+    on_note: Callable[[str], None],
+    holds: ExitStack,
 ) -> _Loaded:
     import torch
 
@@ -159,12 +172,20 @@ def _load(
         on_note(note)
     passes = _choose_passes(settings, rows, compute, state, on_note)
     if ranks.is_first():
-        plan.folder.make()
+        _take(plan, holds)
     # Under FSDP the model may be too large for one GPU; it gets there part by part.
     where = compute._replace(device=torch.device("cpu")) if launch.fsdp_wanted() else compute
     with recorded_failure(plan.folder):
         base, _ = load_base(settings.model, where, load_in_4bit=settings.load_in_4bit)
     return _Loaded(base, rows, dev_rows, passes, backends.varlen)
+
+
+def _take(plan: TrainPlan, holds: ExitStack) -> None:
+    """Make the run folder this process's own; another one may have begun since the plan."""
+    plan.folder.make()
+    holds.enter_context(held(plan.folder.path))
+    if not plan.resume:
+        plan.folder.refuse_if_taken()
 
 
 def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
@@ -255,9 +276,13 @@ def _add_callbacks(
 
 
 def _run(trainer: PackedTrainer, plan: TrainPlan, on_note: Callable[[str], None]) -> None:
-    from theobot.training.checkpoints import complete_checkpoints
+    from theobot.training.checkpoints import set_damaged_aside, usable_checkpoints
 
-    found = complete_checkpoints(plan.folder.checkpoints) if plan.resume else []
+    if plan.resume:
+        with ranks.together():
+            if ranks.is_first():
+                set_damaged_aside(plan.folder.checkpoints, on_note)
+    found = usable_checkpoints(plan.folder.checkpoints) if plan.resume else []
     if any(other != found for other in ranks.gathered(found)):
         raise RunError(
             f"{plan.folder.path}: not all processes see the same checkpoints there. To resume, "
@@ -338,7 +363,7 @@ def _finish(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> Non
 def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> None:
     import shutil
 
-    from theobot.model.adapter import NOTES
+    from theobot.model.adapter import CHECKSUM, NOTES, WEIGHTS
     from theobot.training.card import adapter_card
     from theobot.training.checkpoints import publish
     from theobot.training.lora import save_plain
@@ -357,6 +382,7 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
         "loss_on": settings.tokens.loss_on,
         "base_model": settings.model,
         "stop": "end of sequence, or a new 'User:' turn",
+        CHECKSUM: file_sha256(staging / WEIGHTS),
     }
     write_json(staging / NOTES, notes)
     card = adapter_card(settings, read_json(folder.dataset), result._asdict())

@@ -41,6 +41,7 @@ from theobot.training.checkpoints import (
     staged,
     whole,
     whole_adapter,
+    write_checksums,
 )
 from theobot.training.step import (
     Pass,
@@ -429,6 +430,7 @@ class PackedTrainer(Trainer):
                 ranks.gathered("my part is written")
             if ranks.is_first():
                 self.state.save_to_json(str(staging / name / TRAINER_STATE_NAME))
+                write_checksums(staging / name)
                 publish(staging / name, checkpoints / name)
                 drop_old_checkpoints(checkpoints, self.state.best_global_step)
 

@@ -119,7 +119,7 @@ def test_answers_made_otherwise_are_refused_and_kept(tmp_path: Path, change, nam
     store = tmp_path / "a.jsonl"
     fill(store)
     record = read_answers(store)[0]
-    text = json.dumps({**record._asdict(), **change}) + "\n"
+    text = json.dumps({**record._asdict(), "check": None, **change}) + "\n"
     store.write_text(text)
     with pytest.raises(RunError, match=f"made with {named}.*-o, or delete"):
         fill(store)
