@@ -159,9 +159,21 @@ def summarise_run(run: RunFolder) -> RunSummary:
         model=str(config.get("model", "?")),
         steps=f"{state.get('step', '?')}/{state.get('total_steps', '?')}",
         best_loss=state.get("final_loss") if best is None else best,
-        verdict="not judged yet" if (run.bench / "answers.jsonl").exists() else "-",
+        verdict=_verdict(run.bench),
         octets=octets,
     )
+
+
+def _verdict(bench: Path) -> str:
+    """What the benchmark's report decides, in words of a table."""
+    report = bench / "report.json"
+    if not report.exists():
+        return "not judged yet" if (bench / "answers.jsonl").exists() else "-"
+    try:
+        met = read_json(report)["decision"]["met"]
+    except (RunError, KeyError, TypeError):
+        return "damaged"
+    return "cannot tell" if met is None else "plan met" if met else "plan not met"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -121,6 +121,25 @@ def test_summary_without_dev_loss_shows_the_last_loss_and_a_demo_as_such(tmp_pat
     assert summary.verdict == "not judged yet"
 
 
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ('{"decision": {"met": true}}', "plan met"),
+        ('{"decision": {"met": false}}', "plan not met"),
+        ('{"decision": {"met": null}}', "cannot tell"),
+        ("{", "damaged"),
+        ("{}", "damaged"),
+    ],
+)
+def test_the_verdict_of_a_run_is_that_of_its_report(tmp_path, report, words):
+    run = RunFolder(tmp_path / "first")
+    run.make()
+    write_json(run.config, {"model": "nano"})
+    run.bench.mkdir()
+    (run.bench / "report.json").write_text(report)
+    assert summarise_run(run).verdict == words
+
+
 def test_a_damaged_run_is_named_so(tmp_path):
     run = make_run(tmp_path / "a")
     run.config.write_text("{")
