@@ -377,5 +377,5 @@ def close(folder: Path, /, *files: Path, json: Flag = False) -> int:
     if json:
         terminal.write_json(result.to_json())
     else:
-        views.show_marking(result)
+        views.show_marking(result, folder)
     return 0

@@ -51,6 +51,9 @@ def check(
         terminal.write_json([item.as_json() for item in checked])
     else:
         views.show_checks(checked)
+        for item in checked:
+            if any(finding.kind == "format" for finding in item.findings):
+                terminal.note(f"To mend faults of form: theobot data fix {item.file} -o NEW.jsonl")
     return PROBLEMS if any(item.has_errors for item in checked) else 0
 
 

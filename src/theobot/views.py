@@ -12,6 +12,8 @@ from theobot.model.memory import GIB
 from theobot.terminal import duration, facts, heading, line, note, size, table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from theobot.bench.benchmark import BenchResult
     from theobot.bench.leaks import Leak
     from theobot.bench.likelihood import LikelihoodComparison
@@ -298,12 +300,12 @@ def show_leaks(leaks: Sequence[Leak]) -> None:
     line(_counted(len(fatal), "leak"))
 
 
-def show_marking(result: MarkingResult) -> None:
+def show_marking(result: MarkingResult, folder: Path) -> None:
     """What the marks say, what must not be concluded from them, and what to type next."""
     line(result.sentence)
     for reason in (*result.reasons, *result.notes):
         note(reason)
-    note("`theobot bench report DIR` writes the report anew, with these marks in it.")
+    note(f"To have them in the report: theobot bench report {folder}")
 
 
 def _first_words(text: str, most: int = 160) -> str:

@@ -215,7 +215,8 @@ def test_data_check_is_1_with_all_problems_by_line(rows_file, tmp_path, capsys):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"prompt": "x"}\nnot json\n')
     assert cli.main(["data", "check", str(rows_file), str(bad)]) == 1
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == f"To mend faults of form: theobot data fix {bad} -o NEW.jsonl\n"
     assert "bad.jsonl:1:" in out
     assert "bad.jsonl:2:" in out
     assert cli.main(["data", "check", str(bad), "--json"]) == 1

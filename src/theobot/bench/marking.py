@@ -269,7 +269,9 @@ def _scores(folder: Path) -> dict[tuple[str, str], float]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {(row["id"], row["arm"]): float(row["value"]) for row in rows}
     except (OSError, ValueError, TypeError, KeyError):
-        raise RunError(f"{path}: damaged. `theobot bench report DIR` writes it anew.") from None
+        raise RunError(
+            f"{path}: damaged. `theobot bench report {folder}` writes it anew."
+        ) from None
 
 
 def _margins(folder: Path) -> dict[str, float]:
