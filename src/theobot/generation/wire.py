@@ -109,7 +109,9 @@ def read_count(reply: Mapping[str, Any], name: str, where: str) -> int | None:
 
 def _refuse_told_beside(reply: Mapping[str, Any], where: str) -> None:
     told = reply.get("theobot")
-    for name, why in _BESIDE.items() if isinstance(told, dict) else ():
+    if not isinstance(told, dict):
+        return
+    for name, why in _BESIDE.items():
         if told.get(name):
             shown = f' ("{told[name]}")' if name == "notice" else ""
             raise ServerError(
