@@ -25,7 +25,8 @@ def test_a_whole_machine_from_its_files(make_machine, radeon_files, programs):
     assert facts.unknown == {}
     assert facts.environment == {"HSA_OVERRIDE_GFX_VERSION_1": "11.0.0"}
     assert facts.kernel_log.lines == ()
-    assert all(disk.path.startswith(("~", "/")) for disk in facts.disks)
+    places = {disk.use: disk.path for disk in facts.disks}
+    assert places["models"] == facts.hub.cache == f"{machine.home}/.cache/huggingface/hub"
     found = [finding.id for finding in diagnose(facts)]
     assert found[:3] == ["second-gpu", "gfx-override", "gpu-not-usable"]
 
