@@ -58,6 +58,32 @@ def test_links_inside_the_project_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_named_to_whoever_changes_the_code_exist(page):
+    named = re.findall(r"`((?:src|tests|docs|configs|tools)/[^`\s<>]*)`", read(page))
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("TrainingSettings", "config.py"),
+        ("count_rates", "bench/rates.py"),
+        ("CHECKS", "doctor/findings.py"),
+        ("Corpus", "scripture/citation.py"),
+        ("_WORKS", "scripture/numbered.py"),
+        ("_FINDERS", "scripture/finder.py"),
+        ("_FOUND_WHOLE", "data/citations.py"),
+    ],
+)
+def test_names_in_the_recipes_of_contributing_are_defined_where_it_says(name, file):
+    assert f"`{name}`" in read("CONTRIBUTING.md")
+    defined = rf"(?m)^(?:class {name}\b|def {name}\b|{name} = )"
+    assert re.search(defined, read(f"src/theobot/{file}"))
+
+
 def test_make_targets_named_in_the_documentation_exist():
     targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", read("Makefile")))
     assert {"demo", "test"} <= targets
