@@ -20,6 +20,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from theobot.bench.questions import Question
 from theobot.bench.rival import BASE, Rival, rival_of
 from theobot.config import PromptFormat
@@ -64,6 +66,9 @@ class AnswerRecord(NamedTuple):
     decoding: dict[str, Any]
     plan: str
     against_sha256: str | None = None
+
+
+_RECORD = TypeAdapter(AnswerRecord)
 
 
 class Batch(NamedTuple):
@@ -346,15 +351,13 @@ def _rows(store: Path, raw: bytes) -> list[dict[str, Any]]:
 
 def _sound(line: bytes) -> dict[str, Any] | None:
     """A line as a record's entries, or None."""
+    if not line.lstrip().startswith(b"{"):  # A list would be read as well.
+        return None
     try:
-        row = json.loads(line)
-    except ValueError:
+        # Stores of earlier versions lack what has a default.
+        return _RECORD.validate_json(line, strict=True)._asdict()
+    except ValidationError:
         return None
-    if not isinstance(row, dict):
-        return None
-    # Stores of earlier versions lack what has a default.
-    row = AnswerRecord._field_defaults | row
-    return row if set(row) == set(AnswerRecord._fields) else None
 
 
 _CONDITIONS = {

@@ -47,13 +47,13 @@ def last_step(run: RunFolder) -> int | None:
     for line in _lines(run.metrics):
         try:
             found = json.loads(line).get("step", found)
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             continue  # a last line that was cut off
     return found
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

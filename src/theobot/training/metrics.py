@@ -115,10 +115,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The whole lines of metrics.jsonl; a last line cut off by a kill is left out."""
     lines = []
     if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 lines.append(json.loads(text))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     return lines
 
