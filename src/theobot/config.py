@@ -258,7 +258,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{file}: no such settings file. Ready recipes: {', '.join(recipe_names())}."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: not readable as TOML: {error}.") from None
 
 

@@ -170,14 +170,14 @@ def summarise_run(run: RunFolder) -> RunSummary:
     except (RunError, KeyError, TypeError):
         return RunSummary(run.name, "damaged", "?", "?", "?", None, "-", octets)
     status = str(state.get("status", "unknown"))
-    best = state.get("best_dev_loss")
+    losses = [state.get(name) for name in ("best_dev_loss", "final_loss")]
     return RunSummary(
         name=run.name,
         status=f"{status} (demo)" if state.get("demo") else status,
         data=f"{Path(str(config.get('data'))).name}, {rows} rows",
         model=str(config.get("model", "?")),
         steps=f"{state.get('step', '?')}/{state.get('total_steps', '?')}",
-        best_loss=state.get("final_loss") if best is None else best,
+        best_loss=next((loss for loss in losses if type(loss) in (int, float)), None),
         verdict=_verdict(run),
         octets=octets,
     )
@@ -206,7 +206,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; is this a run folder of Theobot?") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged ({error}). Restore it, or train anew.") from None
     if not isinstance(value, dict):
         raise RunError(f"{path}: damaged (a JSON object was expected).")
@@ -220,7 +220,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), int):
                 lines.append(line)

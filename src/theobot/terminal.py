@@ -42,8 +42,8 @@ wrapping = _Console(highlight=False)
 """Stdout for `--help` and framed tables, which are fitted to the width of the terminal."""
 
 # Everything below a space but tab and newline, and the 8-bit controls: an answer must not be able
-# to move the cursor or change the window title.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# to move the cursor or change the window title. Half pairs of UTF-16 cannot be written at all.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 ARM_NAMES: dict[Arm, str] = {"base": "Base model", "theobot": "Theobot"}
 """What people call the two that answer."""

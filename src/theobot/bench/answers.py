@@ -21,6 +21,8 @@ from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from theobot.bench.questions import Question
 from theobot.bench.rival import BASE, Rival, rival_of
 from theobot.config import PromptFormat
@@ -67,6 +69,9 @@ class AnswerRecord(NamedTuple):
     plan: str
     against_sha256: str | None = None
     check: str | None = None
+
+
+_RECORD = TypeAdapter(AnswerRecord)
 
 
 class Batch(NamedTuple):
@@ -383,17 +388,14 @@ def _damage(store: Path, line: int) -> str:
 
 def _sound(line: bytes) -> dict[str, Any] | None:
     """A line as a record's entries, or None."""
+    if not line.lstrip().startswith(b"{"):  # A list would be read as well.
+        return None
     try:
-        row = json.loads(line)
-    except ValueError:
+        # Stores of earlier versions lack what has a default.
+        row = _RECORD.validate_json(line, strict=True)._asdict()
+    except ValidationError:
         return None
-    if not isinstance(row, dict):
-        return None
-    # Stores of earlier versions lack what has a default.
-    row = AnswerRecord._field_defaults | row
-    if set(row) != set(AnswerRecord._fields) or row["check"] not in (None, _checksum(row)):
-        return None
-    return row
+    return row if row["check"] in (None, _checksum(row)) else None
 
 
 _CONDITIONS = {

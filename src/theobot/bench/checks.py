@@ -19,18 +19,24 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import regex
 
 from theobot.bench.matching import Passage, find_words
 from theobot.bench.numbers import read_number
 from theobot.bench.options import choose_option, read_options
-from theobot.bench.questions import Question
+
+if TYPE_CHECKING:
+    from theobot.bench.questions import Question
 
 NOT_RUN = "python"
 """The kind that is never checked by running."""
 _LONGEST = 4_000
-"""Longer answers are no match for a regex; a bad pattern could take for ever on them."""
+"""Longer answers are no match for a regex."""
+_PATIENCE = 1.0
+"""Seconds for a regex: somebody else's pattern could take for ever."""
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d+[.)])\s")
 _FENCE = re.compile(r"```\w*\n(?P<body>.*?)\n?```", re.DOTALL)
 _CODE_BLOCK = re.compile(r"```[^\n]*\n(?P<code>.*?)(?:```|\Z)", re.DOTALL)
@@ -67,9 +73,9 @@ def check_of(question: Question) -> tuple[str, Any] | None:
     return None if question.meta.get("key_points") else ("word", [expected])
 
 
-def check_problems(question: Question) -> list[str]:
-    """What is wrong with a question's check, one sentence each."""
-    check = question.meta.get("check")
+def check_problems(meta: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the check in a question's `meta`, one sentence each."""
+    check = meta.get("check")
     if check is None:
         return []
     if not isinstance(check, dict):
@@ -77,10 +83,10 @@ def check_problems(question: Question) -> list[str]:
     kind, value = check.get("kind"), check.get("value")
     if kind == NOT_RUN:
         return []
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         known = ", ".join([*_KINDS, NOT_RUN])
         return [f"check.kind is {kind!r}; one of {known} was expected."]
-    expected = _wrong_value(str(kind), value)
+    expected = _wrong_value(kind, value)
     return [f"check.value is {value!r}; {expected} was expected."] if expected else []
 
 
@@ -141,7 +147,10 @@ def _regex(question: Question, answer: str, value: Any) -> Checked:
     given = answer.strip()
     if len(given) > _LONGEST:
         return Checked(False, "", "the answer is too long to be what was asked for")
-    right = re.fullmatch(str(value), given) is not None
+    try:
+        right = regex.fullmatch(str(value), given, timeout=_PATIENCE) is not None
+    except TimeoutError:
+        return Checked(False, "", f"the pattern took more than {_PATIENCE:g} s on the answer")
     return Checked(right, given if right else "")
 
 
@@ -190,7 +199,7 @@ def _wrong_value(kind: str, value: Any) -> str:
     if kind == "number":
         try:
             sound = not isinstance(value, bool) and math.isfinite(float(value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             sound = False
         return "" if sound else "a number"
     if kind in ("word", "exact"):
@@ -207,8 +216,8 @@ def _wrong_value(kind: str, value: Any) -> str:
 
 def _wrong_pattern(value: Any) -> str:
     try:
-        re.compile(value)
-    except (re.error, TypeError):
+        regex.compile(value)
+    except (regex.error, TypeError, ValueError, OverflowError, RecursionError):
         return "a regular expression"
     return ""
 

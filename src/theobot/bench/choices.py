@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import TypeAdapter
+
 from theobot.bench.options import LETTERS, read_options
 from theobot.bench.questions import Question
 from theobot.config import PromptFormat
@@ -146,8 +148,9 @@ def read_choices(path: Path) -> list[ChoiceRecord]:
         return []
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        return [ChoiceRecord(**json.loads(line)) for line in lines if line.strip()]
-    except (OSError, ValueError, TypeError):
+        record = TypeAdapter(ChoiceRecord)
+        return [record.validate_json(line, strict=True) for line in lines if line.strip()]
+    except (OSError, ValueError):
         raise RunError(f"{path}: damaged. Delete it, and type `theobot bench` again.") from None
 
 

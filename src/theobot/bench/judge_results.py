@@ -6,12 +6,13 @@ scores or the exit code comes from it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from theobot.bench.agreement import krippendorff, position_bias
 from theobot.bench.comparison import Comparison, compare
@@ -61,6 +62,10 @@ class VerdictLine(NamedTuple):
     question: str
     answers: list[str]
     verdict: dict[str, Any] | None
+
+
+_LINE = TypeAdapter(VerdictLine)
+_SETTINGS = TypeAdapter(JudgeSettings)
 
 
 class JudgedPairs(NamedTuple):
@@ -122,8 +127,8 @@ def read_verdicts(path: Path) -> dict[str, dict[str, Any] | None]:
     found = {}
     for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
         try:
-            one = VerdictLine(**json.loads(line))
-        except (ValueError, TypeError):
+            one = _LINE.validate_json(line, strict=True)
+        except ValueError:
             raise RunError(
                 f"{path}:{number}: damaged. Delete the line, and type `theobot bench judge` again."
             ) from None
@@ -141,8 +146,9 @@ def summarise_judge(folder: Path, answered: Answered) -> dict[str, Any] | None:
     if not told:
         return None
     try:
-        settings = JudgeSettings(*(told[name] for name in JudgeSettings._fields))
-    except KeyError:
+        known = {name: told[name] for name in JudgeSettings._fields}
+        settings = _SETTINGS.validate_python(known, strict=True)
+    except (KeyError, ValueError):
         raise RunError(f"{folder / JUDGE}: damaged. Type `theobot bench judge` again.") from None
     judged = _Judged(answered, settings, read_verdicts(folder / VERDICTS))
     people, problem = _people(folder, judged)

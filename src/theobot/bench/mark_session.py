@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers
 from theobot.bench.mark_guides import UNMARKED
 from theobot.bench.mark_pack import page_data
@@ -26,7 +28,7 @@ from theobot.bench.mark_sample import (
     shared_items,
 )
 from theobot.bench.marks_store import Item, Marker, MarksStore, Session
-from theobot.bench.questions import Question
+from theobot.bench.questions import Question, parse_saved_questions
 from theobot.errors import RunError, SettingsError
 from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import explain_write_errors, read_json
@@ -42,6 +44,9 @@ class Key(NamedTuple):
     session: str
     secret: bytes
     answers: dict[str, tuple[str, Arm]]
+
+
+_KEYS = TypeAdapter(dict[str, tuple[str, Arm]])
 
 
 class Answered(NamedTuple):
@@ -122,9 +127,9 @@ def read_key(folder: Path, session: Session) -> Key:
     path = folder / FOLDER / KEY
     raw = read_json(path)
     try:
-        answers = {str(k): (str(v[0]), v[1]) for k, v in raw["answers"].items()}
+        answers = _KEYS.validate_python(raw["answers"])
         key = Key(str(raw["session"]), bytes.fromhex(raw["secret"]), answers)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError):
         key = None
     if key is None or key.session != session.id:
         raise RunError(
@@ -161,13 +166,12 @@ def read_questions_of(
     """As the benchmark saved them, else what its answers say of them."""
     path = folder / "questions.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [Question(**json.loads(line)) for line in lines if line.strip()]
+        return parse_saved_questions(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         found = records if records is not None else read_answers(folder / ANSWERS)
         known = {one.id: Question(one.id, one.set, one.question, None, None, {}) for one in found}
         return list(known.values())
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: damaged ({error}). `theobot bench` writes it anew.") from None
 
 

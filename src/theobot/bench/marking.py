@@ -267,8 +267,8 @@ def _scores(folder: Path) -> dict[tuple[str, str], float]:
         return {}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {(row["id"], row["arm"]): float(row["value"]) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError):
+        return {(str(row["id"]), str(row["arm"])): float(row["value"]) for row in rows}
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise RunError(
             f"{path}: damaged. `theobot bench report {folder}` writes it anew."
         ) from None

@@ -236,6 +236,7 @@ class MarksStore:
             tariffs = self._tariffs(marker, mode)
             known = self._entries(marker, mode)
             problems = [text for entry in entries for text in entry_problems(entry, tariffs, known)]
+            problems += _repeated(entries) + self._of_others(marker, mode, entries)
             if problems:
                 raise RunError([f"{source}: {problem}" for problem in problems])
             session = self.session()
@@ -316,6 +317,16 @@ class MarksStore:
         )  # fmt: skip
         return {row[1]: _entry(mode, row) for row in rows}
 
+    def _of_others(
+        self, marker: str, mode: Mode, entries: Sequence[MarkEntry | PreferEntry]
+    ) -> list[str]:
+        """Entries that bear the id of another marker's."""
+        taken = {row[0] for row in self._rows(
+            f"SELECT j.entry FROM {_TABLES[mode]} j JOIN assignment a ON a.id = card "
+            "JOIN marker m ON m.id = marker_id WHERE alias <> ?", (marker,)
+        )}  # fmt: skip
+        return [f"entry {entry.id} is another marker's." for entry in entries if entry.id in taken]
+
     def _insert(self, mode: Mode, entry: MarkEntry | PreferEntry, tariff: int, late: int) -> None:
         values = {"entry": entry.id, "card": entry.card, "tariff": tariff}
         for key, value in entry.model_dump(exclude={"id", "card"}).items():
@@ -352,6 +363,16 @@ class MarksStore:
                 f"{self.path}: cannot be used: {error}. Close other programs that hold it, see "
                 "that the disk has room, or restore the file; what was saved before is still there."
             ) from error
+
+
+def _repeated(entries: Sequence[MarkEntry | PreferEntry]) -> list[str]:
+    """Entries of which two bear the same id and say different things."""
+    first: dict[str, MarkEntry | PreferEntry] = {}
+    return [
+        f"entry {entry.id} stands there twice, with different contents."
+        for entry in entries
+        if first.setdefault(entry.id, entry) != entry
+    ]
 
 
 def _entry(mode: Mode, row: Sequence[Any]) -> MarkEntry | PreferEntry:

@@ -201,7 +201,7 @@ def changed_since_first_answer(folder: Path, plan: BenchPlan) -> bool:
     """Whether the plan is another than when the first answer was written, or none was fixed."""
     try:
         return (folder / FIXED).read_text(encoding="utf-8").strip() != plan.sha256()
-    except OSError:
+    except (OSError, ValueError):
         return True
 
 

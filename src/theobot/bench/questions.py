@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
+from theobot.bench.question_meta import first_problem, meta_problems
 from theobot.errors import DataError
 
 SETS = ("in_domain", "near_domain", "out_of_domain")
@@ -39,6 +42,9 @@ class Question(NamedTuple):
     marks: int | None
     reference: str | None
     meta: dict[str, Any]
+
+
+_SAVED = TypeAdapter(Question)
 
 
 class _Line(NamedTuple):
@@ -82,6 +88,29 @@ def read_questions(folder: Path | None = None, limit: int | None = None) -> list
         raise DataError(problems)
     questions = [_question(line, entries.get(normalise(line.text))) for line in lines]
     return questions if limit is None else spread(questions, limit)
+
+
+def parse_saved_questions(text: str) -> list[Question]:
+    """Questions as a benchmark writes them, one a line.
+
+    Raises:
+        ValueError: a line is none; says which and why.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            question = _SAVED.validate_json(line, strict=True)
+        except ValidationError as error:
+            raise ValueError(f"line {number}: {first_problem(error)}") from None
+        problems = meta_problems(question.meta)
+        if question.marks is not None and question.marks < 1:
+            problems.append(f"marks is {question.marks}; a number from 1 on was expected.")
+        if problems:
+            raise ValueError(f"line {number}: {problems[0].rstrip('.')}")
+        found.append(question)
+    return found
 
 
 def read_set(path: Path) -> list[Question]:
@@ -188,7 +217,7 @@ def _read_sidecar(
         where = f"{path}:{number}"
         try:
             entry = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"{where}: not valid JSON: {error}.")
             continue
         found = _entry_problems(entry, known)
@@ -219,6 +248,7 @@ def _entry_problems(entry: object, known: dict[str, _Line]) -> list[str]:
         wrong.append(f"marks is {marks!r}; a whole number from 1 on was expected.")
     if reference is not None and (not isinstance(reference, str) or not reference.strip()):
         wrong.append(f"reference is {reference!r}; a text was expected.")
+    wrong += meta_problems(_meta_of(entry))
     line = known.get(normalise(entry["question"]))
     if line is None:
         wrong.append("its question stands in none of the question files.")
@@ -231,8 +261,16 @@ def _question(line: _Line, entry: dict[str, Any] | None) -> Question:
     if entry is None:
         digest = hashlib.sha256(normalise(line.text).encode()).hexdigest()
         return Question(f"{line.set}-{digest[:10]}", line.set, line.text, None, None, {})
-    own = ("id", "set", "question", "marks", "reference")
-    meta = {key: value for key, value in entry.items() if key not in own}
     return Question(
-        entry["id"], line.set, line.text, entry.get("marks"), entry.get("reference"), meta
+        entry["id"],
+        line.set,
+        line.text,
+        entry.get("marks"),
+        entry.get("reference"),
+        _meta_of(entry),
     )
+
+
+def _meta_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    own = ("id", "set", "question", "marks", "reference")
+    return {key: value for key, value in entry.items() if key not in own}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, rival_of_records
 from theobot.bench.choices import CHOICES, read_choices
 from theobot.bench.plan import PLAN, BenchPlan, read_plan
-from theobot.bench.questions import Question
+from theobot.bench.questions import Question, parse_saved_questions
 from theobot.bench.rival import Rival
 from theobot.bench.scores import Score, score_answers
 from theobot.errors import InvalidRunError, RunError
@@ -84,14 +84,15 @@ def read_answered(folder: Path) -> Answered:
 def read_saved_questions(path: Path) -> list[Question]:
     """The questions as they were when they were answered."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [Question(**json.loads(line)) for line in lines if line.strip()]
+        return parse_saved_questions(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(
             f"{path}: cannot be read: {error.strerror}. `theobot bench` makes it."
         ) from None
-    except (ValueError, TypeError):
-        raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
+    except ValueError as error:
+        raise RunError(
+            f"{path}: damaged ({error}). Run `theobot bench` again with this -o."
+        ) from None
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def read_object(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
     return value if isinstance(value, dict) else {}
 

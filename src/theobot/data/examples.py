@@ -22,6 +22,13 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TABLES = {".csv": "csv", ".parquet": "parquet"}
 _MOST_SHOWN = 20
 
+_META_KINDS: tuple[tuple[tuple[str, ...], type, str], ...] = (
+    (("theme", "qtype", "topic", "cluster"), str, "a text"),
+    (("religions", "traditions", "views"), list, "a list"),
+    (("marks",), int, "a whole number"),
+)
+_LISTS_OF_TEXTS = ("religions", "traditions")
+
 
 class Example(NamedTuple):
     """One row: what the model reads, what it learns to answer, and where the row stands."""
@@ -177,10 +184,31 @@ def _example(row: dict[str, Any], where: str) -> Example | list[str]:
     meta = row.get("meta") or {}
     if not isinstance(meta, dict):
         problems.append(f"meta is {_kind(meta)}; an object was expected.")
+    else:
+        problems += _meta_problems(meta)
     if problems:
         return problems
     problems = _text_problems(row["prompt"], row["completion"])
     return problems or Example(row["prompt"], row["completion"], meta, where)
+
+
+def _meta_problems(meta: dict[str, Any]) -> list[str]:
+    """Entries that something here works with; others may be anything that can be written."""
+    problems = []
+    for names, kind, words in _META_KINDS:
+        for key in names:
+            value = meta.get(key)
+            if value is not None and not isinstance(value, kind):
+                problems.append(f"meta.{key} is {_kind(value)}; {words} was expected.")
+            elif isinstance(value, list) and kind is list and key in _LISTS_OF_TEXTS:
+                odd = next((one for one in value if not isinstance(one, str)), None)
+                if odd is not None or None in value:
+                    problems.append(f"meta.{key} holds {_kind(odd)}; only texts were expected.")
+    try:
+        json.dumps(meta, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        problems.append("meta holds half of a surrogate pair, or too many lists in lists.")
+    return problems
 
 
 def _text_problems(prompt: str, completion: str) -> list[str]:

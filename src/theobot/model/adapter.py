@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from theobot.config import PromptFormat, TrainSettings
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from theobot.config import PromptFormat, TrainSettings, explain
 from theobot.errors import AdapterError, RunError
 from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
@@ -51,6 +53,43 @@ FOR_THE_BASE_AS_IT_IS = ("gaussian", "eva", "orthogonal")
 """First values (`init_lora_weights`) that leave the base alone; true and false do as well."""
 
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
+_PATIENCE = 1.0
+"""Seconds for a pattern of layers on one name."""
+
+# PEFT takes it for a regular expression; such a name is tried in no time.
+_Name = Annotated[str, Field(pattern=r"^\^?[A-Za-z0-9_.]+\$?$")]
+
+
+class _Config(BaseModel):
+    """What the entries of `KNOWN_KEYS` may be; without them, PEFT's own values hold."""
+
+    model_config = ConfigDict(strict=True)
+
+    r: int = Field(8, ge=1, le=65_536)
+    lora_alpha: float = Field(8, ge=0, allow_inf_nan=False)
+    lora_dropout: float = Field(0, ge=0, le=1)
+    target_modules: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    bias: Literal["none", "all", "lora_only"] = "none"
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    fan_in_fan_out: bool | None = None
+    rank_pattern: dict[_Name, Annotated[int, Field(ge=1, le=65_536)]] | None = None
+    alpha_pattern: dict[_Name, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    layers_to_transform: int | list[int] | None = None
+    layers_pattern: _Name | list[_Name] | None = None
+    task_type: (
+        Literal[
+            "CAUSAL_LM",
+            "SEQ_CLS",
+            "SEQ_2_SEQ_LM",
+            "TOKEN_CLS",
+            "QUESTION_ANS",
+            "FEATURE_EXTRACTION",
+        ]
+        | None
+    ) = None
+    modules_to_save: list[str] | None = None
 
 
 class AdapterInfo(NamedTuple):
@@ -159,6 +198,15 @@ def _refuse_unknown(path: Path, config: dict[str, Any]) -> None:
             f"{path}: {CONFIG} uses {', '.join(sorted(odd))}, which Theobot does not know. "
             "Save the adapter without it."
         )
+    try:
+        _Config.model_validate(config)
+    except ValidationError as error:
+        raise AdapterError(
+            [
+                f"{path}: {CONFIG}: {'.'.join(map(str, one['loc']))}: {one['msg']}."
+                for one in error.errors(include_url=False, include_input=False)
+            ]
+        ) from None
 
 
 def load_adapter(
@@ -181,10 +229,10 @@ def load_adapter(
         with _explained(one):
             _check_shapes(base, one)
     with _explained(info):
-        model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info))
+        model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info, base))
     if against is not None:
         with _explained(against):
-            model.add_adapter(AGAINST, lora_config(against))
+            model.add_adapter(AGAINST, lora_config(against, base))
             model.load_adapter(str(against.path), AGAINST)
         model.set_adapter(TUNED)
     return model.eval()
@@ -202,11 +250,30 @@ def _explained(info: AdapterInfo) -> Iterator[None]:
         raise AdapterError(f"{info.path}: cannot be put on this base: {error}.") from None
 
 
-def lora_config(info: AdapterInfo) -> LoraConfig:
-    """PEFT's config, built from the known entries alone."""
+def lora_config(info: AdapterInfo, base: PreTrainedModel) -> LoraConfig:
+    """PEFT's config, built from the known entries alone.
+
+    A pattern of layers becomes the names of those that it fits: PEFT would try somebody else's
+    regular expression without any limit of time.
+    """
     from peft import LoraConfig
 
-    return LoraConfig(**{key: info.config[key] for key in KNOWN_KEYS if key in info.config})
+    known = {key: info.config[key] for key in KNOWN_KEYS if key in info.config}
+    for key in ("target_modules", "exclude_modules"):
+        pattern = known.get(key)
+        if isinstance(pattern, str) and pattern != "all-linear":
+            known[key] = _fitting(pattern, [name for name, _ in base.named_modules()], key) or None
+    return LoraConfig(**known)
+
+
+def _fitting(pattern: str, names: list[str], key: str) -> list[str]:
+    import regex
+
+    try:
+        return [name for name in names if regex.fullmatch(pattern, name, timeout=_PATIENCE)]
+    except (regex.error, TimeoutError, OverflowError, RecursionError) as error:
+        reason = str(error) or f"takes more than {_PATIENCE:g} s"
+        raise ValueError(f"{key}: no usable pattern ({reason})") from None
 
 
 def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
@@ -275,7 +342,10 @@ def _from_run(run: RunFolder, model: str | None, note: str) -> Selection:
             f"{run.path}: has no adapter yet (the run is {status}). Finish it with "
             f"`theobot train --output {run.path} --resume`."
         )
-    settings = TrainSettings.model_validate(read_json(run.config))
+    try:
+        settings = TrainSettings.model_validate(read_json(run.config))
+    except ValidationError as error:
+        raise RunError(explain(TrainSettings, error, str(run.config))) from None
     return Selection(model or settings.model, read_adapter_info(run.adapter), run, note)
 
 

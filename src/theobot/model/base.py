@@ -103,7 +103,7 @@ def load_tokenizer(model: str, *, local_only: bool = False) -> PreTrainedTokeniz
         tokenizer = AutoTokenizer.from_pretrained(
             where, trust_remote_code=False, local_files_only=local_only
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file makes tokenizers and transformers raise any kind
         raise ModelError(_load_problem(model, error)) from None
     if tokenizer.eos_token_id is None:
         raise ModelError(f'model "{model}": its tokenizer has no end-of-sequence token.')
@@ -121,7 +121,7 @@ def load_config(model: str) -> PretrainedConfig:
     where = resolve_model(model)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(where, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file makes transformers raise any kind
         raise ModelError(_load_problem(model, error)) from None
     return config
 

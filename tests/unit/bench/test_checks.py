@@ -76,13 +76,13 @@ def test_the_check_comes_from_check_or_from_expected():
     ],
 )
 def test_a_wrong_check_is_told(check):
-    assert len(check_problems(question(check=check))) == 1
+    assert len(check_problems(question(check=check).meta)) == 1
 
 
 def test_sound_checks_are_not_told():
-    assert check_problems(question()) == []
-    assert check_problems(question(check={"kind": "python", "value": {}})) == []
-    assert check_problems(question(check={"kind": "regex", "value": "a+"})) == []
+    assert check_problems(question().meta) == []
+    assert check_problems(question(check={"kind": "python", "value": {}}).meta) == []
+    assert check_problems(question(check={"kind": "regex", "value": "a+"}).meta) == []
 
 
 def test_python_is_parsed_and_not_run():

@@ -1,0 +1,1 @@
+"""Throws damaged files at everything that reads a stranger's: `make fuzz`."""
