@@ -75,7 +75,9 @@ def test_answers_go_to_a_full_device(tmp_path):
 def broken_rows(folder: Path, count: int) -> Path:
     """Rows with unescaped quotation marks, as the seed's file had them."""
     source = folder / "broken.jsonl"
-    line = '{"prompt": "User: What is sewa?\\nAssistant:", "completion": "It is "selfless" help."}\n'
+    line = (
+        '{"prompt": "User: What is sewa?\\nAssistant:", "completion": "It is "selfless" help."}\n'
+    )
     source.write_text(line * count)
     return source
 
