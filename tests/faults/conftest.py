@@ -102,12 +102,12 @@ def fork_server() -> Any:
 
 @pytest.fixture
 def start(fork_server, tmp_path) -> Iterator[Callable[..., Command]]:
-    """Starts a command in a process of its own; with limits of the system, if any are given."""
+    """Starts a command in a process of its own."""
     begun: list[Command] = []
 
-    def run(*words: object, limits: dict[str, int] | None = None) -> Command:
+    def run(*words: object) -> Command:
         output = tmp_path / f"command-{len(begun)}"
-        told = {"words": [str(w) for w in words], "output": str(output), "limits": limits or {}}
+        told = {"words": [str(word) for word in words], "output": str(output)}
         process = fork_server.Process(target=runpy.run_path, args=(str(CHILD), told))
         process.start()
         begun.append(Command(process, output))

@@ -3,6 +3,7 @@ and a clock that jumps."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -13,9 +14,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from theobot.doctor.findings import explain
 
 ASK = ("ask", "What is sewa?", "--base", "--max-new-tokens", 2, "--device", "cpu", "--model")
 FAKETIME = [
@@ -140,7 +144,8 @@ def test_records_where_files_may_not_grow(start, runs, tmp_path):
     address = server.out().partition("http://")[2].partition("/")[0]
 
     def ask(number: int) -> int:
-        asked = {"role": "user", "content": f"Question {number}?"}
+        # Long, since the limit is that of the server's messages, in a file as well, too.
+        asked = {"role": "user", "content": f"Question {number}?" + " Why?" * 1000}
         body = json.dumps({"model": "theobot", "messages": [asked], "max_tokens": 2})
         link = http.client.HTTPConnection(address, timeout=30)
         link.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -163,20 +168,40 @@ def test_records_where_files_may_not_grow(start, runs, tmp_path):
     assert ask(3) == 200
     server.wait_for(lambda: len(recorded()) == 3)
     first, half, third = recorded()
-    assert json.loads(first)["messages"][0]["content"] == "Question 1?"
+    assert "Question 1?" in json.loads(first)["messages"][0]["content"]
     assert len(half) == 20
-    assert json.loads(third)["messages"][0]["content"] == "Question 3?"
+    assert "Question 3?" in json.loads(third)["messages"][0]["content"]
     server.send(signal.SIGTERM)
     server.end().ended(0)
 
 
-def test_memory_runs_out(start, typed, runs, tmp_path):
-    """The system gives no more memory: a sentence, and the run can go on where there is more."""
-    run = runs.copy(tmp_path / "run")
-    command = start("train", "--output", run, "--resume", limits={"room": 4_000_000})
-    command.end().ended(2, "memory")
-    assert json.loads((run / "state.json").read_text())["status"] in {"failed", "interrupted"}
-    runs.goes_on(typed, run)
+@contextlib.contextmanager
+def little_memory(room: int) -> Iterator[None]:
+    """The system gives this process no more than so many bytes beside what it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_memory_runs_out(typed, runs, tmp_path):
+    """Not even one row fits: a sentence, and the run can go on where there is more memory."""
+    rows = tmp_path / "long.jsonl"
+    row = {"prompt": "User: What is peace?\nAssistant:", "completion": "Peace and justice. " * 8000}
+    rows.write_text((json.dumps(row) + "\n") * 2)
+    run = tmp_path / "run"
+    words = ["train", "--model", runs.base, "--data", rows, "--tokens.max-length", 200_000]
+    words += ["--training.num-train-epochs", 1, "--training.no-bf16", "--output"]
+    with little_memory(100_000_000):
+        typed(*words, run).ended(2, "Out of memory", "with a single row", "Free memory")
+    assert json.loads((run / "state.json").read_text())["status"] == "failed"
+    typed("train", "--output", run, "--resume").ended(0)
+    typed(*words, tmp_path / "whole").ended(0)
+    weights = "adapter/adapter_model.safetensors"
+    assert (run / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
 
 
 LOST = {
@@ -188,18 +213,23 @@ LOST = {
 }
 
 
+@pytest.mark.parametrize("text", LOST)
+def test_what_drivers_say_of_a_lost_gpu_is_known(text):
+    """As recorded; without a GPU none can be lost here."""
+    assert f"docs/troubleshooting.md: {LOST[text]}" in "\n".join(explain(text))
+
+
 def test_a_lost_gpu(typed, runs, tmp_path):
-    """What drivers say, as recorded; without a GPU it cannot be lost here."""
     run = runs.copy(tmp_path / "run")
     state = json.loads((run / "state.json").read_text())
-    for text, check in LOST.items():
-        failure = {"error": text.partition(":")[0], "text": text, "step": 7, "time": None}
-        failed = {**state, "status": "failed", "failure": failure}
-        (run / "state.json").write_text(json.dumps(failed))
-        told = typed("doctor", "--run", run, "--json")
-        assert told.code == 1, told.err
-        found = {one["id"]: one["seen"] for one in json.loads(told.out)["findings"]}
-        assert text in found[check]
+    text = next(iter(LOST))
+    failure = {"error": "RuntimeError", "text": text, "step": 7, "time": None}
+    failed = {**state, "status": "failed", "failure": failure}
+    (run / "state.json").write_text(json.dumps(failed))
+    told = typed("doctor", "--run", run, "--json")
+    told.ended(1)
+    found = {one["id"]: one["seen"] for one in json.loads(told.out)["findings"]}
+    assert text in found["gpu-reset"]
     runs.goes_on(typed, run, "from checkpoint-7")
 
 

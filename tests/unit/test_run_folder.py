@@ -12,6 +12,7 @@ from theobot.run_folder import (
     RunFolder,
     explain_write_errors,
     file_sha256,
+    held,
     list_runs,
     new_run_folder,
     newest_finished_run,
@@ -53,7 +54,9 @@ def test_foreign_files_are_never_overwritten(tmp_path):
 def test_what_a_run_killed_at_its_start_left_behind_is_no_obstacle(tmp_path):
     run = RunFolder(tmp_path)
     run.update_state(status="running")
-    run.refuse_if_taken()
+    (tmp_path / ".dataset.json.tmp").touch()
+    with held(tmp_path):
+        run.refuse_if_taken()
 
 
 def test_making_a_folder_below_a_file_is_a_sentence(tmp_path):
@@ -203,3 +206,17 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "abc") == known
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    for _ in range(2):
+        with held(tmp_path):
+            with pytest.raises(RunError, match=f"number {os.getpid()}"), held(tmp_path):
+                pass
+            assert (tmp_path / ".lock").read_text() == str(os.getpid())
+        assert (tmp_path / ".lock").read_text() == ""
+
+
+def test_a_folder_that_is_not_there_cannot_be_held(tmp_path):
+    with pytest.raises(RunError, match="cannot be written"), held(tmp_path / "none"):
+        pass

@@ -180,3 +180,14 @@ def test_the_base_alone_needs_no_adapter():
     chosen = select(model="nano", base_only=True)
     assert chosen.adapter is None
     assert chosen.run is None
+
+
+def test_weights_that_are_not_those_that_were_saved_are_damaged(adapter):
+    notes = {"prompt_format": "chat", "weights_sha256": read_adapter_info(adapter).sha256()}
+    (adapter / "theobot.json").write_text(json.dumps(notes))
+    assert read_adapter_info(adapter).prompt_format == "chat"
+    weights = bytearray((adapter / "adapter_model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (adapter / "adapter_model.safetensors").write_bytes(weights)
+    with pytest.raises(AdapterError, match=r"damaged.*theobot train --output RUN --resume"):
+        read_adapter_info(adapter)

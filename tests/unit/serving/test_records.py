@@ -52,3 +52,16 @@ def test_a_folder_that_cannot_be_one(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="cannot be used as a folder"):
         Records(tmp_path / "file", 3)
+
+
+def test_half_a_line_does_not_spoil_the_next(tmp_path):
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    records = Records(tmp_path, 30)
+    for number in range(2):
+        records.write({"n": number}, noon)
+    file = tmp_path / "2026-03-01.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    records.write({"n": 2}, noon)
+    first, half, last = file.read_text().splitlines()
+    assert [json.loads(line)["n"] for line in (first, last)] == [0, 2]
+    assert half.startswith('{"time"')
