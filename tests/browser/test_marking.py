@@ -46,10 +46,11 @@ def folder(tmp_path: Path) -> Path:
         for one in questions:
             for arm, word in (("base", "first"), ("theobot", "second")):
                 text = f"{one.id} {word}\n\n{MARKUP}"
-                known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
-                         "text": text, "plan": "p", "model": "Qwen/Qwen2.5-7B",
-                         "decoding": {}}  # fmt: skip
-                file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
+                line = AnswerRecord(
+                    one.id, one.set, one.text, arm, "seed", "0" * 64, 384, text, "eos", 9,
+                    "Qwen/Qwen2.5-7B", None, None, {}, "p",
+                )  # fmt: skip
+                file.write(json.dumps(line._asdict()) + "\n")
     return place
 
 

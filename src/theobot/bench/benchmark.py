@@ -147,6 +147,11 @@ def run_bench(
                 on_progress(progress)
         if not ranks.is_first():
             return None
+        if limit is None and ready.plan.limit is not None:
+            on_note(
+                f"{folder / PLAN} asks at most {ready.plan.limit} questions of each set. For all "
+                "of them type -o NEW_FOLDER."
+            )
         with _explain_what_is_kept(ready.store):
             for progress in answer_questions(generator, ready.batches, ready.store):
                 on_progress(progress)

@@ -49,6 +49,15 @@ def test_a_second_run_changes_no_byte_and_asks_nothing(tmp_path: Path, question_
     assert saved(tmp_path / "b") == before
 
 
+def test_that_a_plan_of_few_questions_still_holds_is_told(tmp_path: Path, question_folder: Path):
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
+    notes: list[str] = []
+    run_bench(generator, tmp_path / "b", questions=question_folder, limit=1, on_note=notes.append)
+    assert not any("NEW_FOLDER" in note for note in notes)
+    run_bench(generator, tmp_path / "b", questions=question_folder, on_note=notes.append)
+    assert notes[-1].startswith(f"{tmp_path / 'b' / 'plan.json'} asks at most 1 questions")
+
+
 def saved(folder: Path) -> dict[str, bytes]:
     """Bytes of all files but the report, which says when it was written."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if "report" not in path.name}
