@@ -42,8 +42,8 @@ def folder(tmp_path: Path) -> Path:
         for one in questions:
             for arm in ("base", "theobot"):
                 line = AnswerRecord(
-                    one.id, one.set, one.text, arm, "seed", "0" * 64, 384, f"{one.id} of {len(arm)}",
-                    "eos", 9, "nano", None, None, {}, "p",
+                    one.id, one.set, one.text, arm, "seed", "0" * 64, 384,
+                    f"{one.id} of {len(arm)}", "eos", 9, "nano", None, None, {}, "p",
                 )  # fmt: skip
                 file.write(json.dumps(line._asdict()) + "\n")
     return place
