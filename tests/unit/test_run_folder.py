@@ -164,3 +164,13 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "abc") == known
+
+
+def test_a_strange_run_is_listed_without_its_figures(tmp_path):
+    run = RunFolder(tmp_path / "odd")
+    run.make()
+    write_json(run.config, {"model": "nano"})
+    write_json(run.state, {"best_dev_loss": "low", "final_loss": [1]})
+    assert summarise_run(run).best_loss is None
+    run.state.write_text("[" * 100_000)
+    assert summarise_run(run).status == "damaged"

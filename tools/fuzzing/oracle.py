@@ -8,15 +8,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from theobot.errors import TheobotError
-
 from fuzzing.mutation import Mutator, extremes
+from theobot.errors import TheobotError
 
 USUAL, LARGE = 2.0, 20.0
 """Seconds of computing for a damaged file of usual size, and for one of a megabyte."""
@@ -31,7 +30,7 @@ class Target(Protocol):
     """
 
     name: str
-    corpus: list[tuple[str, bytes]]
+    corpus: Sequence[tuple[str, bytes]]
     dictionary: tuple[str, ...]
 
     def run(self, file: str, data: bytes) -> None:
@@ -133,7 +132,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, ring)
     # Code that never comes back to Python hears no alarm; this one ends the process.
-    faulthandler.dump_traceback_later(3 * seconds + 60, exit=True)
+    faulthandler.dump_traceback_later(30 * seconds + 600, exit=True)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield

@@ -6,7 +6,6 @@ scores or the exit code comes from it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

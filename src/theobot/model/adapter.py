@@ -76,9 +76,17 @@ class _Config(BaseModel):
     alpha_pattern: dict[_Name, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
     layers_to_transform: int | list[int] | None = None
     layers_pattern: _Name | list[_Name] | None = None
-    task_type: Literal[
-        "CAUSAL_LM", "SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"
-    ] | None = None
+    task_type: (
+        Literal[
+            "CAUSAL_LM",
+            "SEQ_CLS",
+            "SEQ_2_SEQ_LM",
+            "TOKEN_CLS",
+            "QUESTION_ANS",
+            "FEATURE_EXTRACTION",
+        ]
+        | None
+    ) = None
     modules_to_save: list[str] | None = None
 
 
@@ -239,7 +247,10 @@ def lora_config(info: AdapterInfo, base: PreTrainedModel) -> LoraConfig:
     for key in ("target_modules", "exclude_modules"):
         pattern = known.get(key)
         if isinstance(pattern, str) and pattern != "all-linear":
-            known[key] = _fitting(pattern, [name for name, _ in base.named_modules()], key) or None
+            known[key] = _fitting(pattern, [name for name, _ in base.named_modules()], key)
+    if known.get("target_modules") == []:
+        # PEFT would take its own choice of layers instead.
+        raise ValueError("target_modules fits no layer")
     return LoraConfig(**known)
 
 

@@ -68,3 +68,9 @@ def test_a_damaged_state_is_a_sentence(make_machine, tmp_path):
 
 def test_no_metrics_no_step(tmp_path):
     assert last_step(RunFolder(tmp_path)) is None
+
+
+def test_metrics_that_are_no_text_tell_no_step(tmp_path):
+    run = RunFolder(tmp_path)
+    run.metrics.write_bytes(b'{"step": 3}\n\xfe\xff\n' + b"[" * 100_000 + b"\n")
+    assert last_step(run) == 3

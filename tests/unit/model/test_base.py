@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 import torch
 
 from theobot.errors import ModelError, SettingsError
-from theobot.model.base import four_bit_config, load_base, load_tokenizer, resolve_model
+from theobot.model.base import (
+    four_bit_config,
+    load_base,
+    load_config,
+    load_tokenizer,
+    resolve_model,
+)
 from theobot.model.device import Compute
 
 CPU = Compute(torch.device("cpu"), torch.float32, "a test")
@@ -103,4 +110,29 @@ def test_a_tokenizer_without_an_end_token_is_refused(folder):
     tokenizer.eos_token = None
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="no end-of-sequence token"):
+        load_tokenizer(str(folder))
+
+
+def test_code_in_a_models_folder_is_never_run(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}}
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text("raise SystemExit('run')\n")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_config(str(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"model_type": 5}', "{", '{"model_type": "qwen2", "hidden_size": "x"}']
+)
+def test_a_damaged_config_ends_in_a_sentence(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_config(str(folder))
+
+
+def test_a_damaged_tokenizer_ends_in_a_sentence(folder):
+    (folder / "tokenizer.json").write_text('{"model": 5}')
+    with pytest.raises(ModelError, match="cannot be loaded"):
         load_tokenizer(str(folder))
