@@ -13,7 +13,7 @@ LLAMA := .venv/interop-llama
 SERVER := .venv/interop-server
 OPTIONS ?=
 
-.PHONY: help setup demo test check fix docs benchmark interop interop-server interop-llama gpu-check wheel
+.PHONY: help setup demo test check fix docs fuzz audit benchmark interop interop-server interop-llama gpu-check wheel
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "make check   lint, format, types, import directions"
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write cli.md, data.md and troubleshooting.md in docs/ from the program itself"
+	@echo "make fuzz    100,000 damaged files for every parser of a stranger's file (hours)"
+	@echo "make audit   known vulnerabilities of the pinned packages, by pip-audit (needs the network)"
 	@echo "make benchmark   training beside TRL, plain Trainer and the original script (10 minutes)"
 	@echo "make gpu-check   on a CUDA or ROCm GPU: the 7B shape at work, and the tests that need one"
 	@echo "make interop   the benchmark over transformers serve, the exports against llama.cpp (compiled first: an hour)"
@@ -55,6 +57,18 @@ fix: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/build_docs.py
+
+# make fuzz OPTIONS="http marks --inputs 1000 --seed 7 --output build/fuzz"
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 PYTHONPATH=tools $(BIN)/python -m fuzzing $(OPTIONS)
+
+audit: .venv/audit/bin/pip-audit
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(OPTIONS)
+
+# In an environment of its own: it brings two dozen packages.
+.venv/audit/bin/pip-audit:
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install "pip-audit>=2.9"
 
 # OPTIONS is passed on: make benchmark OPTIONS="--layers 2 --page docs/performance.md"
 benchmark: $(PEERS)/.set-up

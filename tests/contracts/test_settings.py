@@ -1,12 +1,18 @@
 """Each setting is declared once, with a sentence."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from theobot import config
 from theobot.cli import app
 from theobot.config import TrainSettings, field_names
 
+ROOT = Path(__file__).parents[2]
 SECTIONS = [
     kind
     for kind in vars(config).values()
@@ -30,3 +36,15 @@ def test_every_setting_is_a_flag_of_train():
     page = app.generate_docs(output_format="markdown")
     for name in field_names(TrainSettings):
         assert f"--{name.replace('_', '-')}" in page
+
+
+def test_every_pinned_version_is_allowed_and_the_floors_leave_out_what_is_unsafe():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    floors = {canonicalize_name(one.name): one for one in map(Requirement, project["dependencies"])}
+    for name, floor in floors.items():
+        assert floor.specifier.contains(pins[name]), f"{name} {pins[name]}: {floor.specifier}"
+    for name, unsafe in {"transformers": "5.2.99", "starlette": "0.49.0"}.items():
+        assert not floors[name].specifier.contains(unsafe), f"{name} {unsafe} must be left out"

@@ -189,3 +189,11 @@ def test_choices_are_off_unless_they_are_made():
     assert training.checkpoint_every_n_layers is None
     assert not training.torch_compile
     assert not settings.load_in_4bit
+
+
+@pytest.mark.parametrize("text", ["seed = " + "1" * 5000, "seed = " + "[" * 100_000])
+def test_huge_numbers_and_deep_lists_end_in_a_sentence(tmp_path, text):
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="not readable as TOML"):
+        load_settings(TrainSettings, file)

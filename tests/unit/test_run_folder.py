@@ -220,3 +220,13 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
 def test_a_folder_that_is_not_there_cannot_be_held(tmp_path):
     with pytest.raises(RunError, match="cannot be written"), held(tmp_path / "none"):
         pass
+
+
+def test_a_strange_run_is_listed_without_its_figures(tmp_path):
+    run = RunFolder(tmp_path / "odd")
+    run.make()
+    write_json(run.config, {"model": "nano"})
+    write_json(run.state, {"best_dev_loss": "low", "final_loss": [1]})
+    assert summarise_run(run).best_loss is None
+    run.state.write_text("[" * 100_000)
+    assert summarise_run(run).status == "damaged"

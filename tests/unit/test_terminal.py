@@ -222,3 +222,8 @@ def test_letters_a_terminal_lacks_do_not_stop_the_answer(monkeypatch):
     with terminal.steady_output():
         terminal.write("Qur\u2019an")
     assert raw.getvalue() == b"Qur?an"
+
+
+def test_half_letters_of_a_file_can_be_shown(capsys):
+    terminal.line("a\ud800b")
+    assert capsys.readouterr().out == "ab\n"

@@ -1,4 +1,4 @@
-"""`python -m fuzzing [PARSER...] [--inputs N] [--seed N] [--output FOLDER]`; 1 if any is at fault."""
+"""`python -m fuzzing [PARSER...] [--inputs N] [--seed N] [--output FOLDER]`; exits 1 on a fault."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def main() -> int:
     parser.add_argument("parsers", nargs="*", choices=[*TARGETS, []])
     parser.add_argument("--inputs", type=int, default=100_000, help="for each parser")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--extremes",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="large and deep ones",
+    )
     parser.add_argument("--output", type=Path, help="folder for what was found")
     asked = parser.parse_args()
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -25,8 +31,9 @@ def main() -> int:
     faulty = False
     for name in asked.parsers or TARGETS:
         with opened(name) as target:
-            outcome = fuzz(target, asked.inputs, asked.seed)
+            outcome = fuzz(target, asked.inputs, asked.seed, with_extremes=asked.extremes)
         show(name, outcome, asked.output)
+        sys.stdout.flush()
         faulty |= bool(outcome.faults)
     return int(faulty)
 

@@ -42,9 +42,49 @@ VALUES: tuple[Any, ...] = (
 
 TOKENS: tuple[str, ...] = (
     *("0", "-1", "1" * 5000, "1e999", "nan", "inf", "true", "null", "{", "}", "[", "]", "(", ")"),
-    *('"', "'", "“", "”", "’", ",", ":", ";", "=", "\\", "\\u", "\\ud800", "\n", "\r\n", "\0", "\t"),
-    *("\x1b[31m", "\u2028", "\ufeff", "\u00a0", "٣", "²", "½", "#", "&", "<", ">", "../", "/", "..."),
-    *("User:", "Assistant:", "prompt", "completion", "[6 marks]", "Genesis 1:1", "John 3:16-999999"),
+    *(
+        '"',
+        "'",
+        "“",
+        "”",
+        "’",
+        ",",
+        ":",
+        ";",
+        "=",
+        "\\",
+        "\\u",
+        "\\ud800",
+        "\n",
+        "\r\n",
+        "\0",
+        "\t",
+    ),
+    *(
+        "\x1b[31m",
+        "\u2028",
+        "\ufeff",
+        "\u00a0",
+        "٣",
+        "²",
+        "½",
+        "#",
+        "&",
+        "<",
+        ">",
+        "../",
+        "/",
+        "...",
+    ),
+    *(
+        "User:",
+        "Assistant:",
+        "prompt",
+        "completion",
+        "[6 marks]",
+        "Genesis 1:1",
+        "John 3:16-999999",
+    ),
     *("-", "–", "1:1", "a" * 300, " " * 300, "((((((((((", "1:1," * 100),
 )
 """What a piece of text may become."""
@@ -136,7 +176,9 @@ class Mutator:
         if isinstance(node, str) and kind < 0.4:
             return self._by_token(encode(node)).decode("utf-8", "replace")
         if isinstance(node, int | float) and abs(node) < 1e300 and kind < 0.3:
-            return self.random.choice((-node, node + 1, node * 1000, float(node), str(node), [node]))
+            return self.random.choice(
+                (-node, node + 1, node * 1000, float(node), str(node), [node])
+            )
         if kind < 0.5:
             return self.random.choice(self.tokens)
         return self.random.choice(VALUES)
@@ -215,7 +257,7 @@ def changed(value: Any, path: _Path, change: Callable[[Any], Any]) -> Any:
     return copy
 
 
-def extremes(data: bytes, seed: int, within: int = 60) -> Iterator[bytes]:
+def extremes(data: bytes, seed: int, within: int = 30) -> Iterator[bytes]:
     """What is large, deep or of another kind altogether; each would show a quadratic reader.
 
     Args:
@@ -223,10 +265,22 @@ def extremes(data: bytes, seed: int, within: int = 60) -> Iterator[bytes]:
         seed: of the choice among its values.
         within: how many times one of its values becomes extreme.
     """
-    yield from (b"", b"\n", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff\0", b"null", b"1", b'""')
+    yield from (
+        b"",
+        b"\n",
+        b"\0",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\xfe\xff\0",
+        b"null",
+        b"1",
+        b'""',
+    )
     for letter in "a \n\t\r\"'\\,:;[{(<-#=“1.&|\0é*_":
         # A million empty lines would only show how long the account of each takes.
-        yield encode(letter) * ((LONG if letter not in "\n\r" else LONG // 10) // len(encode(letter)))
+        yield encode(letter) * (
+            (LONG if letter not in "\n\r" else LONG // 10) // len(encode(letter))
+        )
     for opening in ("[", '{"a":', "[{", '{"a":[', "(", "[1,"):
         yield encode(opening) * DEEP
     yield b"1" * 5000
@@ -249,7 +303,12 @@ def extremes(data: bytes, seed: int, within: int = 60) -> Iterator[bytes]:
 _EXTREME_VALUES: tuple[Any, ...] = (
     *(Written("[" * DEEP + "]" * DEEP), Written('{"a":' * DEEP + "1" + "}" * DEEP)),
     *(Written("1" * 5000), Written("1" * LONG), *(letter * LONG for letter in 'a ("1\n“<[*:')),
-    *("a " * (LONG // 2), "1:1 " * (LONG // 4), "Genesis 1:1, " * (LONG // 13), "“a” " * (LONG // 4)),
+    *(
+        "a " * (LONG // 2),
+        "1:1 " * (LONG // 4),
+        "Genesis 1:1, " * (LONG // 13),
+        "“a” " * (LONG // 4),
+    ),
     *("User: a\nAssistant: b\n" * (LONG // 20), "\ud800" * 1000, ["a"] * 100_000, [[]] * 100_000),
     *({str(number): number for number in range(20_000)}, [{"text": "a", "marks": 1}] * 20_000),
 )

@@ -90,6 +90,7 @@ class Questions:
         self.corpus = [(SIDECAR, self.sound[SIDECAR])] * 8 + list(self.sound.items())
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         (self.folder / file).write_bytes(data)
         try:
             questions = read_questions(self.folder)
@@ -155,7 +156,9 @@ class Answers:
         for name, data in self.sound.items():
             (self.folder / name).write_bytes(data)
         whole = list(self.sound.items())
-        self.corpus = [(name, data) for name, data in whole for _ in range(1 + 5 * ("answ" in name))]
+        self.corpus = [
+            (name, data) for name, data in whole for _ in range(1 + 5 * ("answ" in name))
+        ]
         rejudge(self.folder)  # What it imports takes longer than a file may.
 
     @staticmethod
@@ -166,6 +169,7 @@ class Answers:
         return line._asdict()
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         (self.folder / file).write_bytes(data)
         try:
             if file in _READ and len(data) % 25:
@@ -224,7 +228,9 @@ class Marks:
         self.folder, self.fresh = folder / "bench", folder / "fresh"
         self.folder.mkdir()
         questions = [_question(row) for row in _sidecar(6)]
-        records = [_record(one, arm, f"{arm[0]} says") for one in questions for arm in ("base", "theobot")]
+        records = [
+            _record(one, arm, f"{arm[0]} says") for one in questions for arm in ("base", "theobot")
+        ]
         (self.folder / "questions.jsonl").write_bytes(_jsonl([one._asdict() for one in questions]))
         (self.folder / "answers.jsonl").write_bytes(_jsonl(records))
         pages = marking.pack(self.folder, ["Ann", "Ben"], "mark")
@@ -246,7 +252,13 @@ class Marks:
 
     def _filled(self, page: Path) -> bytes:
         data = self._data(page)
-        given = {"marks": 0, "points": [0], "wrong": False, "scripture": True, "criteria": {"task": 2}}
+        given = {
+            "marks": 0,
+            "points": [0],
+            "wrong": False,
+            "scripture": True,
+            "criteria": {"task": 2},
+        }
         if data["mode"] == "prefer":
             given = {"choice": "left", "reasons": ["clear"]}
         entries = [
@@ -258,6 +270,7 @@ class Marks:
         return json.dumps({**head, "saved": "2026-01-02", "entries": entries}).encode()
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         changed = False
         try:
             if file == "body":
@@ -303,8 +316,9 @@ class Replies:
     """What other servers answer: an answer, and a judge's verdict."""
 
     name = "replies"
-    dictionary = ("choices", "message", "content", "text", "finish_reason", "stop", "length", "usage",
-                  "completion_tokens", "stop_reason", "tool_calls", "better", "points", "check",
+    dictionary = ("choices", "message", "content", "text", "finish_reason", "stop", "length",
+                  "usage", "completion_tokens", "stop_reason", "tool_calls", "better", "check",
+                  "points",
                   "criteria", "yes", "no", "A", "tie", "User:")  # fmt: skip
 
     def __init__(self, folder: Path) -> None:
@@ -334,6 +348,7 @@ class Replies:
         ]
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         if file in self.tasks:
             read_reply(self.tasks[file], self.fences[file], data.decode("utf-8", "replace"))
             return

@@ -60,17 +60,18 @@ class Dataset(_Target):
 
     name = "dataset"
     dictionary = ROW_WORDS
-    corpus = [
+    corpus = (
         ("rows.jsonl", _jsonl(_rows(3))),
         ("rows.jsonl", _jsonl(_rows(1))),
         ("rows.jsonl", _jsonl(_OTHERS[:1] * 2)),
-    ]
+    )
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.asked = [from_question(question) for question in read_questions(limit=1)]
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         path = self.folder / file
         path.write_bytes(data)
         if len(data) < 100_000 and len(data) % 50:
@@ -97,17 +98,21 @@ class Repair(_Target):
 
     name = "repair"
     dictionary = ROW_WORDS
-    corpus = [
+    corpus = (
         ("rows.jsonl", _jsonl(_rows(2))),
         ("rows.jsonl", _jsonl(_rows(1)).replace(b'\\"', b'"')),
         ("rows.jsonl", _jsonl(_OTHERS)),
         ("rows.jsonl", json.dumps(_OTHERS, indent=2).encode()),
         ("rows.jsonl", repr(_OTHERS[1]).encode()),
-        ("rows.csv", b'question,answer,theme\n"Why, then?","Since ""John 3:16"" says so.",A\na,b,c\n'),
+        (
+            "rows.csv",
+            b'question,answer,theme\n"Why, then?","Since ""John 3:16"" says so.",A\na,b,c\n',
+        ),
         ("rows.csv", b"prompt;completion;meta\nWhy?;So.;{}\n"),
-    ]
+    )
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         source = self.folder / file
         outputs = [self.folder / name for name in ("out.jsonl", "out.jsonl.rejected", "out.json")]
         source.write_bytes(data)
@@ -139,6 +144,7 @@ class Tables(_Target):
         ]
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         path = self.folder / file
         path.write_bytes(data)
         find_problems(path)
@@ -148,20 +154,47 @@ class Scripture(_Target):
     """`scripture check`, and the verses put before a question."""
 
     name = "scripture"
-    corpus = [
-        ("text.txt", b"John 3:16-18 says \"For God so loved the world\". See 1 Cor 13:4, 7; Gen 1."),
+    corpus = (
+        ("text.txt", b'John 3:16-18 says "For God so loved the world". See 1 Cor 13:4, 7; Gen 1.'),
         ("text.txt", "Surah 2:256 (Al-Baqarah), Sahih al-Bukhari 1, “Love thy neighbour”".encode()),
-        ("text.txt", "Psalm 23:1–6; Mishnah Sanhedrin 4:5; Bhagavad Gita 2:47; Dhammapada 5".encode()),
-        ("text.txt", b"As the Bible says, God helps those who help themselves. Guru Granth Sahib 473"),
+        (
+            "text.txt",
+            "Psalm 23:1–6; Mishnah Sanhedrin 4:5; Bhagavad Gita 2:47; Dhammapada 5".encode(),
+        ),
+        (
+            "text.txt",
+            b"As the Bible says, God helps those who help themselves. Guru Granth Sahib 473",
+        ),
         ("rows.jsonl", _jsonl(_rows(1))),
-    ]
+    )
     dictionary = (
-        *("Genesis", "1 John", "Song of Songs", "Psalms", "Ps", "Surah", "Qur'an", "ayah", "Hadith"),
-        *("Bukhari", "Mishnah", "Talmud", "Berakhot", "2a", "Gita", "Dhammapada", "chapter", "verse"),
+        *(
+            "Genesis",
+            "1 John",
+            "Song of Songs",
+            "Psalms",
+            "Ps",
+            "Surah",
+            "Qur'an",
+            "ayah",
+            "Hadith",
+        ),
+        *(
+            "Bukhari",
+            "Mishnah",
+            "Talmud",
+            "Berakhot",
+            "2a",
+            "Gita",
+            "Dhammapada",
+            "chapter",
+            "verse",
+        ),
         *("verses", "v.", "vv", "ff", "f", "and", "to", "ch", "Book of", "iv", "XII", "22:39-40"),
     )
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         path = self.folder / file
         path.write_bytes(data)
         check_scripture(str(path))
@@ -175,14 +208,24 @@ class Settings(_Target):
     """TOML files of settings."""
 
     name = "settings"
-    corpus = [("x.toml", find_recipe(name).read_bytes()) for name in ("nano", "qwen2.5-7b")]
+    corpus = tuple(("x.toml", find_recipe(name).read_bytes()) for name in ("nano", "qwen2.5-7b"))
     dictionary = (
         *("lora", "r", "lora_alpha", "target_modules", "training", "tokens", "max_length", "model"),
-        *("[lora]", "[[lora]]", "lora.r", "2020-01-01", "1979-05-27T07:32:00Z", '"""', "'''", "0x1"),
+        *(
+            "[lora]",
+            "[[lora]]",
+            "lora.r",
+            "2020-01-01",
+            "1979-05-27T07:32:00Z",
+            '"""',
+            "'''",
+            "0x1",
+        ),
         *("1_0", "+inf", "device", "bf16", "learning_rate", "per_minute", "{a=1}", "seed"),
     )
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         path = self.folder / file
         path.write_bytes(data)
         load_settings(TrainSettings, path)

@@ -62,6 +62,7 @@ class Http:
         self.corpus += [("headers", json.dumps(lines).encode()) for lines in _HEADERS]
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         head = ["POST", file, "127.0.0.1:8000", "", f"Bearer {TOKEN}", "", "", ""]
         body = data
         if file == "headers":
@@ -86,7 +87,8 @@ class Http:
     async def _ask(self, head: list[str], body: bytes) -> tuple[int, bytes]:
         method, path, host, origin, token, code, seat, length = head
         names = {"host": host, "origin": origin, "authorization": token, "x-class-code": code,
-                 "x-seat": seat, "content-length": length, "content-type": "application/json"}  # fmt: skip
+                 "x-seat": seat, "content-length": length,
+                 "content-type": "application/json"}  # fmt: skip
         headers = [
             (name.encode(), value.encode("latin-1", "replace"))
             for name, value in names.items()

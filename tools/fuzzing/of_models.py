@@ -54,6 +54,7 @@ class Adapter:
         self.sound = dict(self.corpus)
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         (self.folder / file).write_bytes(data)
         try:
             chosen = adapters.select(adapter=self.folder, model="nano")
@@ -84,6 +85,7 @@ class Weights(Adapter):
         self.sound = {adapters.WEIGHTS: weights, adapters.CONFIG: self.corpus[-1][1]}
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         if file == "header":
             file, data = adapters.WEIGHTS, len(data).to_bytes(8, "little") + data + self.tensors
         (self.folder / file).write_bytes(data)
@@ -105,7 +107,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
-        self.nowhere = Path(os.devnull).open("w", encoding="utf-8")
+        self.nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - see `close`
         self.run_folder = RunFolder(folder / "one")
         self.run_folder.adapter.mkdir(parents=True)
         settings = TrainSettings(model="nano").model_dump(mode="json")
@@ -127,6 +129,7 @@ class Run:
         self.corpus = list(self.sound.items())
 
     def run(self, file: str, data: bytes) -> None:
+        """See `oracle.Target`."""
         path = self.run_folder.path / file
         path.write_bytes(data)
         try:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -30,7 +30,7 @@ class Target(Protocol):
     """
 
     name: str
-    corpus: list[tuple[str, bytes]]
+    corpus: Sequence[tuple[str, bytes]]
     dictionary: tuple[str, ...]
 
     def run(self, file: str, data: bytes) -> None:
@@ -132,7 +132,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, ring)
     # Code that never comes back to Python hears no alarm; this one ends the process.
-    faulthandler.dump_traceback_later(3 * seconds + 60, exit=True)
+    faulthandler.dump_traceback_later(30 * seconds + 600, exit=True)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from theobot.bench import report_model
 from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, rival_of_records
 from theobot.bench.choices import CHOICES, read_choices
 from theobot.bench.plan import PLAN, BenchPlan, read_plan
+from theobot.bench.question_meta import first_problem
 from theobot.bench.questions import Question, parse_saved_questions
 from theobot.bench.rival import Rival
 from theobot.bench.scores import Score, score_answers
@@ -23,6 +27,79 @@ MARKS = "marks.json"
 """What `theobot mark close` found."""
 JUDGE = "judge.json"
 """Which language model was asked about the answers, and what its verdicts say."""
+
+
+_Object = dict[str, Any]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Noise(_Shape):
+    changed_share: float = 0.0
+
+
+class _Drift(_Shape):
+    kl: _Object | None = None
+
+
+class _Probes(_Shape):
+    """Entries of `PROBES` that the report works with; others are shown as they are."""
+
+    adapter_effect: float | None = None
+    plan_changes: list[str] = []
+    noise: _Noise | None = None
+    drift: _Drift | None = None
+    leaks: list[_Object] | None = None
+
+
+class _Disagreement(_Shape):
+    arm: str | None = None
+    comments: _Object | None = None
+    judged: dict[str, str | int | float | bool | None] | None = None
+
+
+class _Tariff(_Shape):
+    tariff: int
+    n: int
+    base: float | None
+    theobot: float | None
+
+
+class _Judged(_Shape):
+    """What marks or preferences say."""
+
+    comparisons: list[_Object] | None = None
+    tariffs: list[_Tariff] | None = None
+    wrong: _Object | None = None
+    scripture: _Object | None = None
+    left: _Object | None = None
+    markers: list[_Object] | None = None
+    disagreements: list[_Disagreement] | None = None
+    questions: int | None = None
+    wins: int | None = None
+    losses: int | None = None
+
+    @field_validator("comparisons")
+    @classmethod
+    def _whole(cls, value: list[_Object] | None) -> list[_Object] | None:
+        for one in value or []:
+            try:
+                report_model.comparison_of(one)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"no whole comparison: {error}") from None
+        return value
+
+
+class _Marks(_Shape):
+    """Entries of `MARKS` that the report works with."""
+
+    mark: _Judged | None = None
+    prefer: _Judged | None = None
+    comments: list[_Object] | None = None
+    notes: list[str] | None = None
+    reasons: list[str] | None = None
 
 
 class Answered(NamedTuple):
@@ -75,8 +152,8 @@ def read_answered(folder: Path) -> Answered:
         records,
         pairs,
         scores,
-        read_object(folder / PROBES),
-        read_object(marks) if marks.exists() else None,
+        _shaped(folder / PROBES, _Probes),
+        _shaped(marks, _Marks) if marks.exists() else None,
         rival_of_records(records.values()),
     )
 
@@ -108,6 +185,22 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         raise RunError(f"{path}: damaged. Run `theobot bench` again with this -o.") from None
     return value if isinstance(value, dict) else {}
+
+
+def _shaped(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    """An object whose entries can be shown.
+
+    Raises:
+        RunError: one of them is of another kind.
+    """
+    value = read_object(path)
+    try:
+        shape.model_validate(value)
+    except ValidationError as error:
+        raise RunError(
+            f"{path}: damaged ({first_problem(error)}). Run `theobot bench` again with this -o."
+        ) from None
+    return value
 
 
 def cluster_of(question: Question) -> str:

@@ -262,7 +262,10 @@ def lora_config(info: AdapterInfo, base: PreTrainedModel) -> LoraConfig:
     for key in ("target_modules", "exclude_modules"):
         pattern = known.get(key)
         if isinstance(pattern, str) and pattern != "all-linear":
-            known[key] = _fitting(pattern, [name for name, _ in base.named_modules()], key) or None
+            known[key] = _fitting(pattern, [name for name, _ in base.named_modules()], key)
+    if known.get("target_modules") == []:
+        # PEFT would take its own choice of layers instead.
+        raise ValueError("target_modules fits no layer")
     return LoraConfig(**known)
 
 

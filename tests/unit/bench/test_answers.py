@@ -176,3 +176,25 @@ def test_records_name_model_adapter_and_decoding(tiny_generator, tiny_adapter_fo
     assert record.model == "tiny"
     assert record.decoding["method"] == "greedy"
     assert record.decoding["repetition_penalty"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("text", 5), ("id", ["x"]), ("arm", "third"), ("new_tokens", True), ("decoding", "greedy"),
+     ("text", "\ud800"), ("stop_reason", None)],
+)  # fmt: skip
+def test_a_record_of_the_wrong_kind_is_damage(tmp_path, key, value):
+    known = dict.fromkeys(AnswerRecord._fields, "x")
+    known |= {"arm": "base", "prompt_format": "seed", "max_new_tokens": 9, "new_tokens": None}
+    known |= {"stop_reason": "eos", "decoding": {}}
+    store = tmp_path / "answers.jsonl"
+    store.write_text(json.dumps(known) + "\n")
+    assert len(read_answers(store)) == 1
+    for line in (
+        json.dumps({**known, key: value}),
+        json.dumps(list(known.values())),
+        "[" * 100_000,
+    ):
+        store.write_text(f"{line}\n")
+        with pytest.raises(RunError, match="damaged"):
+            read_answers(store)

@@ -95,3 +95,14 @@ def test_python_is_parsed_and_not_run():
 def test_any_answer_can_be_checked(answer, kind):
     value = {"number": 1, "word": ["x"], "json": {}, "lines_exactly": 1}[kind]
     assert check_answer(question(), answer, kind, value).right in {True, False}
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up():
+    found = check_answer(question(), "a" * 3000, "regex", r"(a|aa)+(a|aa)+(a|aa)+b\1")
+    assert not found.right
+    assert "took more than" in found.note
+
+
+@pytest.mark.parametrize("check", [{"kind": ["regex"]}, {"kind": "number", "value": 10**400}])
+def test_checks_of_a_strange_kind_are_told(check):
+    assert len(check_problems({"check": check})) == 1

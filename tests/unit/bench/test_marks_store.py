@@ -152,3 +152,17 @@ def test_entries_are_checked_to_the_letter(change):
     MarkEntry.model_validate(sound)
     with pytest.raises(ValidationError):
         MarkEntry.model_validate(sound | change)
+
+
+def test_an_entry_that_stands_twice_with_other_contents_is_refused(store):
+    with pytest.raises(RunError, match="stands there twice"):
+        store.add("Anna", "mark", [mark(1, C1, 2), mark(1, C1, 3)], "file")
+    assert store.entries("Anna", "mark") == []
+
+
+def test_an_entry_with_the_id_of_another_markers_is_refused(store):
+    other = "0" * 11 + "9"
+    store.assign(Marker("Ben", "shared"), "mark", [Card(other, "i1", "a1", None, 0, None)])
+    store.add("Anna", "mark", [mark(1, C1, 2)], "file")
+    with pytest.raises(RunError, match="is another marker's"):
+        store.add("Ben", "mark", [mark(1, other, 2)], "file")

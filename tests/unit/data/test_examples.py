@@ -137,3 +137,21 @@ def test_a_broken_parquet_file_is_told_in_a_sentence(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"not parquet")
     with pytest.raises(DataError, match="cannot be read as PARQUET"):
         read_examples(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("meta", "sentence"),
+    [
+        ({"religions": 5}, "meta.religions is the number 5; a list was expected"),
+        ({"religions": [None]}, "meta.religions holds empty"),
+        ({"theme": ["A"]}, "meta.theme is a list; a text was expected"),
+        ({"note": "\ud800"}, "half of a surrogate pair"),
+    ],
+)
+def test_metadata_of_the_wrong_kind_is_told_by_line(tmp_path, meta, sentence):
+    file = tmp_path / "rows.jsonl"
+    row = {"prompt": "User: Why?\nAssistant:", "completion": "So.", "meta": meta}
+    file.write_text(json.dumps(row) + "\n")
+    _, problems = find_problems(file)
+    assert len(problems) == 1
+    assert sentence in problems[0]

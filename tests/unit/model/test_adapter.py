@@ -11,7 +11,7 @@ import torch
 
 from theobot.config import TrainSettings
 from theobot.errors import AdapterError, RunError
-from theobot.model.adapter import load_adapter, read_adapter_info, select
+from theobot.model.adapter import load_adapter, lora_config, read_adapter_info, select
 from theobot.run_folder import RunFolder, write_json
 
 
@@ -191,3 +191,50 @@ def test_weights_that_are_not_those_that_were_saved_are_damaged(adapter):
     (adapter / "adapter_model.safetensors").write_bytes(weights)
     with pytest.raises(AdapterError, match=r"damaged.*theobot train --output RUN --resume"):
         read_adapter_info(adapter)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"r": "16"}, "r: "),
+        ({"r": 10**9}, "r: "),
+        ({"r": True}, "r: "),
+        ({"lora_alpha": [1]}, "lora_alpha"),
+        ({"target_modules": [["q_proj"]]}, "target_modules"),
+        ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
+        ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
+        ({"task_type": {"x": 1}}, "task_type"),
+    ],
+)
+def test_entries_of_the_wrong_kind_are_refused(adapter, changes, sentence):
+    change_config(adapter, **changes)
+    with pytest.raises(AdapterError, match=sentence):
+        read_adapter_info(adapter)
+
+
+def test_a_pattern_of_layers_means_the_layers_that_it_fits(tiny_model, adapter):
+    change_config(adapter, target_modules=r".*\.(q|v)_proj")
+    chosen = lora_config(read_adapter_info(adapter), tiny_model).target_modules
+    assert chosen == {f"model.layers.{n}.self_attn.{part}_proj" for n in (0, 1) for part in "qv"}
+    load_adapter(tiny_model, read_adapter_info(adapter))
+
+
+@pytest.mark.parametrize("pattern", [r"(?:(\w|\.|\w\w)+)+\1{4}[0-9]", "("])
+def test_a_pattern_that_takes_for_ever_is_refused(tiny_model, adapter, pattern):
+    change_config(adapter, target_modules=pattern)
+    with pytest.raises(AdapterError, match="no usable pattern"):
+        load_adapter(tiny_model, read_adapter_info(adapter))
+
+
+def test_a_pattern_that_fits_no_layer_is_refused(tiny_model, adapter):
+    change_config(adapter, target_modules="nothing")
+    with pytest.raises(AdapterError, match="fits no layer"):
+        load_adapter(tiny_model, read_adapter_info(adapter))
+
+
+def test_settings_of_a_run_that_cannot_be_used_end_in_a_sentence(adapter, tmp_path):
+    run = make_run(tmp_path / "run", adapter)
+    write_json(RunFolder(run).config, {"lora": {"r": "many"}, "sed": 1})
+    with pytest.raises(RunError, match=r"config\.json: unknown setting sed") as caught:
+        select(run=run)
+    assert len(caught.value.problems) == 2

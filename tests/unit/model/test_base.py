@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from theobot.model.base import (
     four_bit_config,
     is_hub_id,
     load_base,
+    load_config,
     load_tokenizer,
     public_name,
     resolve_model,
@@ -125,3 +127,28 @@ def test_the_name_for_others_tells_no_path(tmp_path):
     assert public_name(str(tmp_path)) == tmp_path.name
     for name in ("Qwen/Qwen2.5-7B-Instruct", "nano"):
         assert public_name(name) == name
+
+
+def test_code_in_a_models_folder_is_never_run(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}}
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text("raise SystemExit('run')\n")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_config(str(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"model_type": 5}', "{", '{"model_type": "qwen2", "hidden_size": "x"}']
+)
+def test_a_damaged_config_ends_in_a_sentence(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_config(str(folder))
+
+
+def test_a_damaged_tokenizer_ends_in_a_sentence(folder):
+    (folder / "tokenizer.json").write_text('{"model": 5}')
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_tokenizer(str(folder))
