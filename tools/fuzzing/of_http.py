@@ -36,6 +36,19 @@ _HEADERS = [
     ["GET", "/page/page.js", "school.example", "http://school.example", "Basic eA==", "", "", ""],
 ]
 
+_SINGLE = {
+    "method": "POST",
+    "path": _CHAT,
+    "host": "127.0.0.1:8000",
+    "origin": "http://127.0.0.1:8000",
+    "authorization": f"Bearer {TOKEN}",
+    "x-class-code": "class-code",
+    "x-seat": "seat-1234",
+    "content-length": "100",
+}
+"""Parts of a head of which one alone is damaged, in their order."""
+_PLACES = {name: place for place, name in enumerate(_SINGLE)}
+
 
 class Http:
     """The application as a server builds it, with a token, a class code and a scripted model."""
@@ -60,12 +73,19 @@ class Http:
         self.app = build_app(self.engine, options)
         self.corpus = [(path, json.dumps(body).encode()) for path, body in _BODIES]
         self.corpus += [("headers", json.dumps(lines).encode()) for lines in _HEADERS]
+        self.corpus += [(name, text.encode()) for name, text in _SINGLE.items()]
 
     def run(self, file: str, data: bytes) -> None:
         """See `oracle.Target`."""
         head = ["POST", file, "127.0.0.1:8000", "", f"Bearer {TOKEN}", "", "", ""]
         body = data
-        if file == "headers":
+        if file in _SINGLE:
+            head[_PLACES[file]] = data.decode("utf-8", "replace")
+            head[1] = _CHAT if file != "path" else head[1]
+            if file == "x-class-code":
+                head[4], head[6] = "", "seat-1234"
+            body = json.dumps(_BODIES[0][1]).encode()
+        elif file == "headers":
             head, body = self._head_of(data), json.dumps(_BODIES[0][1]).encode()
         status, sent = self._wait(self._ask(head, body))
         assert status < 500 or status == 503, f"status {status}: {sent[:300]!r}"

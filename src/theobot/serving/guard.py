@@ -152,7 +152,10 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
     seen = 0
     # A client that waits for leave to send (Expect) needs no more than the refusal.
     announced = headers.get("content-length", "")
-    patient = not (announced.isdigit() and int(announced) > BODY_LIMIT and "expect" in headers)
+    known = announced.isascii() and announced.isdigit()
+    # Python reads no number of thousands of digits.
+    large = known and (len(announced) > 9 or int(announced) > BODY_LIMIT)
+    patient = not (large and "expect" in headers)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             more = patient

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 
 import pytest
 
 from theobot.serving import guard
+from theobot.serving.options import ServeOptions
 
 TOKEN = "a-token-of-24-letters-xx"
 SEAT = {"X-Class-Code": "Micah-6-8", "X-Seat": "seat-0001"}
@@ -173,3 +175,30 @@ def test_one_client_has_so_many_answers_at_a_time(open_server, gated):
         gated.let(100)
         first.read()
     assert chat(client).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["²", "1" * 5000, "-1"])
+def test_a_length_that_is_no_number_of_bytes_is_not_read_as_one(length):
+    """As a proxy or another HTTP server might hand it on; h11 refuses it before."""
+    seen: list[bytes] = []
+
+    async def app(scope, receive, send):
+        seen.append((await receive())["body"])
+
+    async def ask():
+        headers = {"host": "x", "content-type": "application/json", "content-length": length}
+        scope = {
+            "type": "http", "method": "POST", "path": "/citations",
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
+        }  # fmt: skip
+
+        async def receive():
+            return {"type": "http.request", "body": b"{}"}
+
+        async def send(message):
+            seen.append(b"refused")
+
+        await guard.Guard(app, ServeOptions())(scope, receive, send)
+
+    asyncio.run(ask())
+    assert seen == [b"{}"]
