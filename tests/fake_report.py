@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from theobot.bench.comparison import Comparison, Decision, compare, decide
 from theobot.bench.questions import SETS, TRAPS, Question, read_questions
-from theobot.bench.report_model import Light, QuestionRow, Report
-from theobot.bench.scores import PointHit, Score
+from theobot.bench.report.model import Light, QuestionRow, Report
+from theobot.bench.scoring.scores import PointHit, Score
 from theobot.bench.statistics import Interval, wilson
 
 HOSTILE = (

@@ -225,7 +225,7 @@ def judge(
         limit: Most questions per set.
         concurrency: Requests at once.
     """
-    from theobot.bench.judging import judge_answers
+    from theobot.bench.judge.judging import judge_answers
     from theobot.generation.api import ApiClient
 
     for name, value in (("--limit", limit), ("--concurrency", concurrency)):
@@ -294,7 +294,7 @@ def regress(
         batch_size: Rows at once; fewer need less memory.
         output: Folder for regress.json and the scores; without it `regress` beside the adapter.
     """
-    from theobot.bench.regress import load_harness, run_regress
+    from theobot.bench.regress.regress import load_harness, run_regress
 
     names = [name for part in tasks.split(",") if (name := part.strip())]
     for flag, value in (("--limit", limit), ("--batch-size", batch_size), ("--tasks", len(names))):
@@ -339,7 +339,7 @@ def pack(
         sample: How many questions; by default 36 in-domain, 12 near and 12 out of domain.
         seed: Of the choice of questions.
     """
-    from theobot.bench import marking
+    from theobot.bench.marking import marking
 
     for page in marking.pack(folder, list(markers) or ["marker-1"], mode, sample, seed):
         terminal.line(str(page))
@@ -356,7 +356,7 @@ def serve(folder: Path, /, *, marker: str = "marker-1", port: int = 8001) -> int
         marker: Whose page.
         port: Port on 127.0.0.1.
     """
-    from theobot.bench import marking
+    from theobot.bench.marking import marking
 
     marking.serve(folder, marker, port, terminal.note)
     return 0
@@ -371,7 +371,7 @@ def close(folder: Path, /, *files: Path, json: Flag = False) -> int:
         files: JSON files that markers saved.
         json: Write JSON for programs.
     """
-    from theobot.bench import marking
+    from theobot.bench.marking import marking
 
     result = marking.close(folder, files)
     if json:

@@ -148,7 +148,7 @@ def _ask(generator: LocalGenerator) -> None:
 
 def _benchmark(generator: LocalGenerator, run: RunFolder, limit: int | None) -> None:
     from theobot.bench.benchmark import run_bench
-    from theobot.bench.likelihood import compare_likelihood
+    from theobot.bench.probes.likelihood import compare_likelihood
 
     terminal.heading("4. Benchmark: both models on questions that were not trained on")
     with terminal.Progress("Answering") as progress:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from theobot.bench.benchmark import BenchResult
     from theobot.bench.leaks import Leak
-    from theobot.bench.likelihood import LikelihoodComparison
-    from theobot.bench.mark_results import MarkingResult
-    from theobot.bench.regress import RegressResult
+    from theobot.bench.marking.results import MarkingResult
+    from theobot.bench.probes.likelihood import LikelihoodComparison
+    from theobot.bench.regress.regress import RegressResult
     from theobot.bench.statistics import Interval
     from theobot.data.check import Checked
     from theobot.data.outcomes import Outcome
@@ -261,8 +261,8 @@ def show_judge(result: BenchResult) -> None:
 
 def show_regress(result: RegressResult) -> None:
     """The tasks as a Markdown table, in points of 100 documents; the decision; the file."""
-    from theobot.bench import report_words as words
-    from theobot.bench.report_markdown import markdown_table
+    from theobot.bench.report import words as words
+    from theobot.bench.report.markdown import markdown_table
 
     heads = ("task", "metric", "documents", "base", "Theobot", "points", "95 % interval",
              "both right / only base / only Theobot / neither", "p (Holm)", "verdict")  # fmt: skip

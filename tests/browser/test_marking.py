@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from theobot.bench import marking
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import compare
-from theobot.bench.mark_server import MarkServer
-from theobot.bench.marks_store import MarksStore
+from theobot.bench.marking import marking
+from theobot.bench.marking.server import MarkServer
+from theobot.bench.marking.store import MarksStore
 from theobot.bench.questions import Question
 
 pytestmark = pytest.mark.browser

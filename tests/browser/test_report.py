@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from theobot.bench.report import write_report
+from theobot.bench.report.files import write_report
 
 MOST_PAGES = 4
 FAKE = runpy.run_path(str(Path(__file__).parents[1] / "fake_report.py"))

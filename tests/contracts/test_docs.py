@@ -30,6 +30,7 @@ def test_pages_written_by_the_program_are_up_to_date(page):
 @pytest.mark.parametrize("module", MODULES)
 def test_the_map_in_the_readme_lists_every_module(module):
     folder, _, name = module.rpartition("/")
+    folder = folder.rpartition("/")[2]
     line = rf"(?m)^\s*{re.escape(folder)}/\s.*" if folder else r"(?m)^\s*"
     found = [text for text in re.findall(rf"{line}.*$", tree_of_the_readme()) if name in text]
     assert found, f"README.md: the map does not show {module}"
@@ -70,7 +71,7 @@ def test_files_named_to_whoever_changes_the_code_exist(page):
     ("name", "file"),
     [
         ("TrainingSettings", "config.py"),
-        ("count_rates", "bench/rates.py"),
+        ("count_rates", "bench/scoring/rates.py"),
         ("CHECKS", "doctor/findings.py"),
         ("Corpus", "scripture/citation.py"),
         ("_WORKS", "scripture/numbered.py"),

@@ -42,9 +42,9 @@ def test_the_command_line_answers_without_heavy_packages(typed):
         "theobot.model.fetch",
         "theobot.generation.scripted",
         "theobot.bench.answer_files",
-        "theobot.bench.health",
-        "theobot.bench.report",
-        "theobot.bench.marking",
+        "theobot.bench.scoring.health",
+        "theobot.bench.report.files",
+        "theobot.bench.marking.marking",
         "theobot.doctor.collect",
         "theobot.doctor.findings",
     ],
@@ -54,7 +54,7 @@ def test_modules_that_only_read_files_load_nothing_heavy(module):
 
 
 def test_judging_saved_answers_needs_no_torch():
-    assert loaded_by("import theobot.bench.judging") <= {"pythonbible"}
+    assert loaded_by("import theobot.bench.judge.judging") <= {"pythonbible"}
 
 
 def test_python_m_theobot_is_theobot():

@@ -13,8 +13,8 @@ pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 from peft import LoraConfig, get_peft_model
 
 from theobot import cli
-from theobot.bench import harness
-from theobot.bench.regress import SAMPLES
+from theobot.bench.regress import harness
+from theobot.bench.regress.regress import SAMPLES
 from theobot.config import TrainSettings, load_settings
 from theobot.data.prompt import Turn
 from theobot.errors import DataError

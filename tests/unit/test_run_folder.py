@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from theobot.bench.comparison import Decision
-from theobot.bench.report import write_report
-from theobot.bench.report_model import Report
+from theobot.bench.report.files import write_report
+from theobot.bench.report.model import Report
 from theobot.errors import RunError
 from theobot.run_folder import (
     RunFolder,

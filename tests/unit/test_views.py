@@ -4,7 +4,7 @@ import pytest
 
 from theobot import views
 from theobot.bench.comparison import Decision, compare
-from theobot.bench.regress import RegressResult, TaskResult
+from theobot.bench.regress.regress import RegressResult, TaskResult
 from theobot.data.check import Checked
 from theobot.data.findings import error, warning
 from theobot.run_folder import RunFolder, RunSummary

@@ -10,17 +10,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from theobot.bench import marking, statistics
+from theobot.bench import statistics
 from theobot.bench.answers import AnswerRecord, cap_for, read_answers
 from theobot.bench.benchmark import rejudge
-from theobot.bench.choices import read_choices
-from theobot.bench.judge_prompts import Task, read_reply, request_of
-from theobot.bench.judge_results import VerdictLine, read_verdicts, task_key
+from theobot.bench.judge.prompts import Task, read_reply, request_of
+from theobot.bench.judge.results import VerdictLine, read_verdicts, task_key
 from theobot.bench.leaks import across_sets, from_question
-from theobot.bench.mark_pack import page_data, render_page
-from theobot.bench.mark_sample import Card
-from theobot.bench.mark_server import MarkServer
+from theobot.bench.marking import marking
+from theobot.bench.marking.pack import page_data, render_page
+from theobot.bench.marking.sample import Card
+from theobot.bench.marking.server import MarkServer
 from theobot.bench.plan import fix_plan, make_plan, read_plan, write_plan
+from theobot.bench.probes.choices import read_choices
 from theobot.bench.questions import (
     SETS,
     SIDECAR,
@@ -30,7 +31,7 @@ from theobot.bench.questions import (
     spread,
 )
 from theobot.bench.saved import read_object, read_saved_questions
-from theobot.bench.scores import chrf, count_citations, score_answers
+from theobot.bench.scoring.scores import chrf, count_citations, score_answers
 from theobot.data.prompt import Turn
 from theobot.generation.wire import make_request, read_answer, read_count
 

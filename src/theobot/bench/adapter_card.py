@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.report_model import Report
-from theobot.bench.report_words import NOT_MARKED, group_name, interval_words, points, verdict_words
+from theobot.bench.report.model import Report
+from theobot.bench.report.words import NOT_MARKED, group_name, interval_words, points, verdict_words
 from theobot.bench.rival import BASE, rival_of
 from theobot.model.adapter import CONFIG, WEIGHTS
 from theobot.model.card import with_figures

@@ -29,11 +29,7 @@ from theobot.bench.answers import (
     read_answers,
     rival_of_records,
 )
-from theobot.bench.choices import CHOICES, score_choices, write_choices
-from theobot.bench.drift import measure_drift
-from theobot.bench.health import Health, measure_health
 from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
-from theobot.bench.noise import measure_noise
 from theobot.bench.plan import (
     PLAN,
     BenchPlan,
@@ -45,11 +41,15 @@ from theobot.bench.plan import (
     read_plan,
     write_plan,
 )
+from theobot.bench.probes.choices import CHOICES, score_choices, write_choices
+from theobot.bench.probes.drift import measure_drift
+from theobot.bench.probes.noise import measure_noise
 from theobot.bench.questions import Question, read_questions, spread
-from theobot.bench.report import write_report
-from theobot.bench.report_model import Report
+from theobot.bench.report.files import write_report
+from theobot.bench.report.model import Report
 from theobot.bench.results import judge
 from theobot.bench.rival import BASE, WITHOUT_VERSES, Rival, rival_of
+from theobot.bench.scoring.health import Health, measure_health
 from theobot.config import PromptFormat
 from theobot.data.dataset import fingerprint, stratified
 from theobot.data.examples import Example, read_examples

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from theobot.bench.checks import check_problems
+from theobot.bench.scoring.checks import check_problems
 
 _Text = Annotated[str, Field(min_length=1)]
 

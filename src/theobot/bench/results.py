@@ -16,14 +16,14 @@ from typing import Any
 
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
-from theobot.bench.judge_results import summarise_judge
+from theobot.bench.judge.results import summarise_judge
 from theobot.bench.plan import changed_since_first_answer, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.bench.rates import count_rates
-from theobot.bench.report_model import QuestionRow, Report, plain
+from theobot.bench.report.model import QuestionRow, Report, plain
 from theobot.bench.rival import BASE
 from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
-from theobot.bench.scores import chrf, count_citations
+from theobot.bench.scoring.rates import count_rates
+from theobot.bench.scoring.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, holm, paired_interval
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from theobot.bench import report_model
 from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, rival_of_records
-from theobot.bench.choices import CHOICES, read_choices
 from theobot.bench.plan import PLAN, BenchPlan, read_plan
+from theobot.bench.probes.choices import CHOICES, read_choices
 from theobot.bench.question_meta import first_problem
 from theobot.bench.questions import Question, parse_saved_questions
+from theobot.bench.report import model as report_model
 from theobot.bench.rival import Rival
-from theobot.bench.scores import Score, score_answers
+from theobot.bench.scoring.scores import Score, score_answers
 from theobot.errors import InvalidRunError, RunError
 from theobot.generation.generator import ARMS, Arm
 

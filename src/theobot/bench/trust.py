@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from theobot.bench.report_model import Light, State
+from theobot.bench.report.model import Light, State
 from theobot.bench.rival import Rival
 from theobot.bench.saved import Answered, missing_share
 from theobot.generation.generator import ARMS

@@ -9,7 +9,7 @@ import pytest
 
 from theobot.bench.adapter_card import tell_adapter_card
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.report_model import Report
+from theobot.bench.report.model import Report
 from theobot.generation.generator import SCRIPTURE
 from theobot.model.card import figures_of, figures_section
 from theobot.run_folder import file_sha256

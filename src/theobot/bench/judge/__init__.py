@@ -1,0 +1,1 @@
+"""A language model's opinion of saved answers: off by default, never part of the verdict."""

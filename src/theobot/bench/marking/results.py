@@ -1,0 +1,170 @@
+"""What the marks say once the key is open, in a form that a report and a JSON file can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from theobot.bench.marking.mark_outcome import (
+    AutomaticAgreement,
+    Marked,
+    check_automatic,
+    summarise_marking,
+)
+from theobot.bench.marking.prefer_outcome import Preferred, summarise_preferences
+from theobot.bench.marking.sample import Mode
+from theobot.bench.marking.unblinded import Comment, Unblinded, comments
+
+ENOUGH_MARKERS = 3
+"""With fewer, conclusions are about these markers, not about markers in general."""
+
+
+class MarkingResult(NamedTuple):
+    """Everything that blind marking found.
+
+    Args:
+        session: its id.
+        closed: when the key was opened.
+        seed: of the sample.
+        left_out: questions that were not drawn because an answer names its model.
+        markers: people who judged something.
+        mark: outcome of marking, if there was any.
+        prefer: outcome of comparing, if there was any.
+        automatic: how well an automatic score agrees; None without marks or scores.
+        late: judgements that came in after the key was opened; they are counted.
+        comments: what markers wrote, by question.
+        withheld: markers do not agree, so that in one mode at least nothing is concluded.
+        reasons: why, in sentences.
+        notes: what else a reader must know, in sentences.
+        sentence: the outcome for a teacher.
+    """
+
+    session: str
+    closed: str
+    seed: int
+    left_out: int
+    markers: int
+    mark: Marked | None
+    prefer: Preferred | None
+    automatic: AutomaticAgreement | None
+    late: int
+    comments: list[Comment]
+    withheld: bool
+    reasons: list[str]
+    notes: list[str]
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts and lists; what is undefined or infinite becomes None."""
+        return {key: _plain(value) for key, value in self._asdict().items()}
+
+
+def summarise(data: Unblinded) -> MarkingResult:
+    """Everything that can be said of unblinded marks, from at least one judgement."""
+    judged = {mode: found for mode, found in data.judgements.items() if found}
+    mark = summarise_marking(data) if "mark" in judged else None
+    prefer = summarise_preferences(data) if "prefer" in judged else None
+    outcomes = [outcome for outcome in (mark, prefer) if outcome is not None]
+    reasons = [reason for outcome in outcomes for reason in outcome.reasons]
+    late = sum(one.late for found in judged.values() for one in found)
+    markers = {one.marker for found in judged.values() for one in found}
+    return MarkingResult(
+        session=data.session.id,
+        closed=data.session.closed or "",
+        seed=data.session.seed,
+        left_out=data.session.left_out,
+        markers=len(markers),
+        mark=mark,
+        prefer=prefer,
+        automatic=check_automatic(data) if mark is not None else None,
+        late=late,
+        comments=comments(data),
+        withheld=bool(reasons),
+        reasons=list(dict.fromkeys(reasons)),
+        notes=_notes(data, judged, len(markers), late),
+        sentence=_sentence(len(markers), mark, prefer, data.rival),
+    )
+
+
+def _sentence(markers: int, mark: Marked | None, prefer: Preferred | None, rival: str) -> str:
+    who = "1 person" if markers == 1 else f"{markers} people"
+    parts = []
+    if mark is not None:
+        parts.append(
+            f"{who} marked {_count(mark.questions, 'question')} blind: {_marks(mark, rival)}."
+        )
+    if prefer is not None:
+        parts.append(
+            f"{who} compared the answers to {_count(prefer.questions, 'question')} blind: "
+            f"{_wins(prefer, rival)}."
+        )
+    return " ".join(parts)
+
+
+def _marks(mark: Marked, rival: str) -> str:
+    if mark.withheld:
+        return "no conclusion, because the markers do not agree"
+    worth = sum(row.n * row.tariff for row in mark.tariffs)
+    if not worth:
+        return "no question has both answers marked by the same person yet"
+    base = sum(row.n * row.base for row in mark.tariffs) / worth
+    theobot = sum(row.n * row.theobot for row in mark.tariffs) / worth
+    return f"Theobot earned {theobot:.0%} of the marks, {rival} {base:.0%}"
+
+
+def _wins(prefer: Preferred, rival: str) -> str:
+    if prefer.withheld:
+        return "no conclusion, because the markers do not agree"
+    return (
+        f"Theobot's was preferred on {prefer.wins}, {rival}'s on {prefer.losses}, "
+        f"neither on {prefer.equal + prefer.poor}"
+    )
+
+
+def _notes(data: Unblinded, judged: Mapping[Mode, Any], markers: int, late: int) -> list[str]:
+    notes = []
+    if markers < ENOUGH_MARKERS:
+        who = "this marker" if markers == 1 else "these markers"
+        notes.append(
+            f"Conclusions are for {who}: with fewer than {ENOUGH_MARKERS}, nothing can be said of "
+            "markers in general."
+        )
+    if markers == 1:
+        notes.append("One person marked, so that agreement between markers is not known.")
+    for mode, found in judged.items():
+        done = {alias: 0 for alias in data.assigned[mode]}
+        for one in found:
+            done[one.marker] += 1
+        for alias, count in done.items():
+            if count < data.assigned[mode][alias]:
+                notes.append(
+                    f"{alias} judged {count} of {data.assigned[mode][alias]} cards in mode {mode}."
+                )
+    if late:
+        notes.append(
+            f"{_count(late, 'judgement')} came in after the key was opened on "
+            f"{str(data.session.closed)[:10]}; they are counted, but may not have been blind."
+        )
+    if data.session.left_out:
+        notes.append(
+            f"{_count(data.session.left_out, 'question')} could not be drawn, because an answer "
+            "says which model wrote it."
+        )
+    return notes
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: _plain(entry) for key, entry in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, str) else value
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,1 @@
+"""What only a model at hand can tell besides its answers."""

@@ -1,0 +1,1 @@
+"""Public tasks: did the fine-tune damage anything?"""

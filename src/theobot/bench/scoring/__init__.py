@@ -1,0 +1,1 @@
+"""What single answers earn and show, without a judge and without a model."""
