@@ -248,7 +248,7 @@ def test_the_clock_was_set_back(typed, runs, tmp_path):
     typed("ask", "What is sewa?", "--max-new-tokens", 2).ended(0, "the newest finished one")
 
 
-@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt-get install faketime)")
+@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt-get install libfaketime)")
 @pytest.mark.parametrize("clock", ["-4000d", "+4000d"])
 def test_the_clock_jumps_before_going_on(runs, tmp_path, clock):
     run = runs.copy(tmp_path / "run")
