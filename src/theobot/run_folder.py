@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from theobot.errors import RunError
 
 LOCK = ".lock"
-"""Lies in a folder that a process works in; empty while none does."""
+"""Lies in a folder while a process works in it."""
 _PROBE = ".writable"
 
 HOME_ADAPTER = Path("~/Theobot/adapter")
@@ -248,27 +248,35 @@ def held(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
+    path = folder / LOCK
     with explain_write_errors(folder):
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed the file since it was opened here.
+            ours = path.exists() and os.path.samestat(os.fstat(lock), path.stat())
         except BlockingIOError:
+            ours = False
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise
+            ours = True
+        if not ours:
             holder = os.read(lock, 20).decode(errors="replace") or "unknown"
             raise RunError(
                 f"{folder}: another process (number {holder}) is at work in it. Wait until it has "
                 "ended, or choose another folder; nothing was changed."
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise
+            )
         # The number is a help; on a full disk the lock alone has to do.
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)
             os.write(lock, str(os.getpid()).encode())
-        yield
-        with contextlib.suppress(OSError):
-            os.ftruncate(lock, 0)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
     finally:
         os.close(lock)
 

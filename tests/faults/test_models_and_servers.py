@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -138,14 +139,18 @@ def test_the_port_is_taken(typed, runs):
 def test_records_where_files_may_not_grow(start, runs, tmp_path):
     """Answers still come; what was recorded stays whole, and so does what follows."""
     log = tmp_path / "log"
+    log.mkdir()
+    # Longer than what the server says, which goes to a file under the same limit.
+    earlier = json.dumps({"answer": "Peace. " * 1000})
+    file = log / f"{datetime.now(UTC).date()}.jsonl"
+    file.write_text(f"{earlier}\n")
     words = ("serve", "--run", runs.whole, "--port", 0, "--device", "cpu", "--log", log)
     server = start(*words)
     server.wait_for(lambda: server.out().endswith("/\n"))
     address = server.out().partition("http://")[2].partition("/")[0]
 
     def ask(number: int) -> int:
-        # Long, since the limit is that of the server's messages, in a file as well, too.
-        asked = {"role": "user", "content": f"Question {number}?" + " Why?" * 1000}
+        asked = {"role": "user", "content": f"Question {number}?"}
         body = json.dumps({"model": "theobot", "messages": [asked], "max_tokens": 2})
         link = http.client.HTTPConnection(address, timeout=30)
         link.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -154,23 +159,22 @@ def test_records_where_files_may_not_grow(start, runs, tmp_path):
         return status
 
     def recorded() -> list[str]:
-        (file,) = log.iterdir()
         return file.read_text().splitlines()
 
     assert ask(1) == 200
-    server.wait_for(lambda: len(recorded()) == 1)
-    (file,) = log.iterdir()
+    server.wait_for(lambda: len(recorded()) == 2)
     unlimited = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (file.stat().st_size + 20, unlimited[1]))
     assert ask(2) == 200
     server.wait_for(lambda: "cannot be written" in server.err())
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
     assert ask(3) == 200
-    server.wait_for(lambda: len(recorded()) == 3)
-    first, half, third = recorded()
-    assert "Question 1?" in json.loads(first)["messages"][0]["content"]
+    server.wait_for(lambda: len(recorded()) == 4)
+    begun, first, half, third = recorded()
+    assert begun == earlier
+    assert json.loads(first)["messages"][0]["content"] == "Question 1?"
     assert len(half) == 20
-    assert "Question 3?" in json.loads(third)["messages"][0]["content"]
+    assert json.loads(third)["messages"][0]["content"] == "Question 3?"
     server.send(signal.SIGTERM)
     server.end().ended(0)
 
@@ -190,12 +194,12 @@ def little_memory(room: int) -> Iterator[None]:
 def test_memory_runs_out(typed, runs, tmp_path):
     """Not even one row fits: a sentence, and the run can go on where there is more memory."""
     rows = tmp_path / "long.jsonl"
-    row = {"prompt": "User: What is peace?\nAssistant:", "completion": "Peace and justice. " * 8000}
+    row = {"prompt": "User: What is peace?\nAssistant:", "completion": "Peace and justice. " * 300}
     rows.write_text((json.dumps(row) + "\n") * 2)
     run = tmp_path / "run"
     words = ["train", "--model", runs.base, "--data", rows, "--tokens.max-length", 200_000]
     words += ["--training.num-train-epochs", 1, "--training.no-bf16", "--output"]
-    with little_memory(100_000_000):
+    with little_memory(1_000_000):
         typed(*words, run).ended(2, "Out of memory", "with a single row", "Free memory")
     assert json.loads((run / "state.json").read_text())["status"] == "failed"
     typed("train", "--output", run, "--resume").ended(0)
@@ -244,7 +248,7 @@ def test_the_clock_was_set_back(typed, runs, tmp_path):
     typed("ask", "What is sewa?", "--max-new-tokens", 2).ended(0, "the newest finished one")
 
 
-@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt-get install faketime)")
+@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt-get install libfaketime)")
 @pytest.mark.parametrize("clock", ["-4000d", "+4000d"])
 def test_the_clock_jumps_before_going_on(runs, tmp_path, clock):
     run = runs.copy(tmp_path / "run")

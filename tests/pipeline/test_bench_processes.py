@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -62,13 +63,16 @@ def test_two_processes_leave_the_files_of_one(bench, tmp_path: Path, question_fo
     folder = tmp_path / "shared"
     folder.mkdir()
     (folder / "answers.part-0.jsonl").write_bytes(lines[0][:9])
-    marked = [line.replace(b'"text": "', b'"text": "!') for line in lines[2 * batch :]]
-    (folder / "answers.part-1.jsonl").write_bytes(b"".join(marked))
+    rows = [json.loads(line) | {"check": None} for line in lines[2 * batch :]]
+    marked = [row | {"text": f"!{row['text']}"} for row in rows]
+    (folder / "answers.part-1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in marked))
     shared = bench(folder, *LAUNCHER)
     assert shared.returncode == 0, shared.stderr
     assert "theobot bench report" in shared.stderr
-    assert (folder / "answers.jsonl").read_bytes() == b"".join([*lines[: 2 * batch], *marked])
-    assert len(read_answers(folder / "answers.jsonl")) == len(lines) == 2 * 66
+    assert (folder / "answers.jsonl").read_bytes().startswith(b"".join(lines[: 2 * batch]))
+    records = read_answers(folder / "answers.jsonl")
+    assert [one.text for one in records[2 * batch :]] == [row["text"] for row in marked]
+    assert len(records) == len(lines) == 2 * 66
     names = [{path.name for path in place.iterdir()} for place in (tmp_path / "alone", folder)]
     assert names[0] == names[1]
 
