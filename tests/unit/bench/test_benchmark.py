@@ -28,7 +28,7 @@ def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
     result = run_bench(generator, folder, questions=question_folder, on_progress=seen.append)
     assert seen[-1].done == seen[-1].total == 14
     assert {path.name for path in folder.iterdir()} == {
-        ".lock", "answers.jsonl", "questions.jsonl", "health.json", "side_by_side.md", "plan.json",
+        "answers.jsonl", "questions.jsonl", "health.json", "side_by_side.md", "plan.json",
         "plan.sha256", "probes.json", "scores.json", "report.html", "report.md", "report.json",
         *(f"{arm}_{s}_domain.txt" for arm in ("base", "theobot") for s in ("in", "near", "out_of")),
     }  # fmt: skip
