@@ -48,7 +48,8 @@ def folder(tmp_path: Path) -> Path:
                 text = f"{one.id} {word}\n\n{MARKUP}"
                 known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
                          "text": text, "plan": "p", "model": "Qwen/Qwen2.5-7B",
-                         "decoding": {}}  # fmt: skip
+                         "prompt_format": "seed", "prompt_sha256": "0", "max_new_tokens": 192,
+                         "stop_reason": "eos", "decoding": {}}  # fmt: skip
                 file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
     return place
 

@@ -43,6 +43,8 @@ def folder(tmp_path: Path) -> Path:
             for arm in ("base", "theobot"):
                 known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
                          "text": f"{one.id} of {len(arm)}",
+                         "prompt_format": "seed", "prompt_sha256": "0", "max_new_tokens": 192,
+                         "stop_reason": "eos", "model": "nano",
                          "plan": "p", "decoding": {}}  # fmt: skip
                 file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
     return place

@@ -190,6 +190,7 @@ def test_the_base_alone_needs_no_adapter():
         ({"r": True}, "r: "),
         ({"lora_alpha": [1]}, "lora_alpha"),
         ({"target_modules": [["q_proj"]]}, "target_modules"),
+        ({"target_modules": "(" * 20_000}, "target_modules"),
         ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
         ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
         ({"task_type": {"x": 1}}, "task_type"),
