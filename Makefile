@@ -63,7 +63,7 @@ fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 PYTHONPATH=tools $(BIN)/python -m fuzzing $(OPTIONS)
 
 audit: .venv/audit/bin/pip-audit
-	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(OPTIONS)
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict $(OPTIONS)
 
 # In an environment of its own: it brings two dozen packages.
 .venv/audit/bin/pip-audit:

@@ -170,14 +170,14 @@ def summarise_run(run: RunFolder) -> RunSummary:
     except (RunError, KeyError, TypeError):
         return RunSummary(run.name, "damaged", "?", "?", "?", None, "-", octets)
     status = str(state.get("status", "unknown"))
-    losses = [state.get(name) for name in ("best_dev_loss", "final_loss")]
+    losses = (state.get(name) for name in ("best_dev_loss", "final_loss"))
     return RunSummary(
         name=run.name,
         status=f"{status} (demo)" if state.get("demo") else status,
         data=f"{Path(str(config.get('data'))).name}, {rows} rows",
         model=str(config.get("model", "?")),
         steps=f"{state.get('step', '?')}/{state.get('total_steps', '?')}",
-        best_loss=next((loss for loss in losses if type(loss) in (int, float)), None),
+        best_loss=next((loss for loss in losses if isinstance(loss, float)), None),
         verdict=_verdict(run),
         octets=octets,
     )

@@ -34,8 +34,7 @@ def questions(make_question_folder) -> Path:
         "id": "out_of_domain-01",
         "set": "out_of_domain",
         "question": "What is out_of_domain number 0?",
-        "check": "number",
-        "answer": "7",
+        "check": {"kind": "number", "value": 7},
     }
     (folder / "references.jsonl").write_text(json.dumps(choice) + "\n")
     return folder

@@ -226,7 +226,7 @@ def test_a_strange_run_is_listed_without_its_figures(tmp_path):
     run = RunFolder(tmp_path / "odd")
     run.make()
     write_json(run.config, {"model": "nano"})
-    write_json(run.state, {"best_dev_loss": "low", "final_loss": [1]})
+    write_json(run.state, {"best_dev_loss": "low", "final_loss": 10**400})
     assert summarise_run(run).best_loss is None
     run.state.write_text("[" * 100_000)
     assert summarise_run(run).status == "damaged"

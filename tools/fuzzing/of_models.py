@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from theobot.config import TrainSettings
-from theobot.doctor.failures import last_step
 from theobot.model import adapter as adapters
 from theobot.run_folder import RunFolder, list_runs, newest_finished_run, summarise_run
 from theobot.training.metrics import read_metrics
@@ -135,7 +134,7 @@ class Run:
         try:
             with contextlib.redirect_stdout(self.nowhere):
                 show_runs([summarise_run(run) for run in list_runs(self.root)])
-            last_step(self.run_folder)
+            self.run_folder.last_step()
             read_metrics(self.run_folder.metrics)
             newest_finished_run(self.root)
             adapters.select(run=self.run_folder.path)

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from theobot.bench.scoring.checks import check_problems
-
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -40,6 +38,9 @@ class _Meta(BaseModel):
 
 def meta_problems(meta: Mapping[str, Any]) -> list[str]:
     """What is wrong with the `meta` of a question, one sentence each."""
+    # It knows scripture, for which readers of saved answers need not wait.
+    from theobot.bench.scoring.checks import check_problems
+
     try:
         _Meta.model_validate(meta)
     except ValidationError as error:

@@ -59,6 +59,9 @@ _PATIENCE = 1.0
 # PEFT takes it for a regular expression; such a name is tried in no time.
 _Name = Annotated[str, Field(pattern=r"^\^?[A-Za-z0-9_.]+\$?$")]
 
+# A longer one takes long before it is tried at all.
+_Pattern = Annotated[str, Field(max_length=10_000)]
+
 
 class _Config(BaseModel):
     """What the entries of `KNOWN_KEYS` may be; without them, PEFT's own values hold."""
@@ -68,8 +71,8 @@ class _Config(BaseModel):
     r: int = Field(8, ge=1, le=65_536)
     lora_alpha: float = Field(8, ge=0, allow_inf_nan=False)
     lora_dropout: float = Field(0, ge=0, le=1)
-    target_modules: str | list[str] | None = None
-    exclude_modules: str | list[str] | None = None
+    target_modules: _Pattern | list[str] | None = None
+    exclude_modules: _Pattern | list[str] | None = None
     bias: Literal["none", "all", "lora_only"] = "none"
     use_rslora: bool | None = None
     use_dora: bool | None = None

@@ -186,7 +186,7 @@ def test_records_name_model_adapter_and_decoding(tiny_generator, tiny_adapter_fo
 def test_a_record_of_the_wrong_kind_is_damage(tmp_path, key, value):
     known = dict.fromkeys(AnswerRecord._fields, "x")
     known |= {"arm": "base", "prompt_format": "seed", "max_new_tokens": 9, "new_tokens": None}
-    known |= {"stop_reason": "eos", "decoding": {}}
+    known |= {"stop_reason": "eos", "decoding": {}, "check": None}
     store = tmp_path / "answers.jsonl"
     store.write_text(json.dumps(known) + "\n")
     assert len(read_answers(store)) == 1

@@ -201,6 +201,7 @@ def test_weights_that_are_not_those_that_were_saved_are_damaged(adapter):
         ({"r": True}, "r: "),
         ({"lora_alpha": [1]}, "lora_alpha"),
         ({"target_modules": [["q_proj"]]}, "target_modules"),
+        ({"target_modules": "(" * 20_000}, "target_modules"),
         ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
         ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
         ({"task_type": {"x": 1}}, "task_type"),

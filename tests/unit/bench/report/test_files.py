@@ -9,7 +9,7 @@ import pytest
 from theobot.bench.report.files import write_report
 from theobot.bench.report.model import Report, gains, losses, random_rows
 
-FAKE = runpy.run_path(str(Path(__file__).parents[2] / "fake_report.py"))
+FAKE = runpy.run_path(str(Path(__file__).parents[3] / "fake_report.py"))
 make_report = FAKE["make_report"]
 
 
