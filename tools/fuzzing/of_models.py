@@ -11,8 +11,13 @@ from typing import Any
 
 from theobot.config import TrainSettings
 from theobot.model import adapter as adapters
-from theobot.run_folder import RunFolder, list_runs, newest_finished_run, summarise_run
-from theobot.training.metrics import read_metrics
+from theobot.run_folder import (
+    RunFolder,
+    list_runs,
+    newest_finished_run,
+    read_metrics,
+    summarise_run,
+)
 from theobot.views import show_runs
 
 KEYS = (

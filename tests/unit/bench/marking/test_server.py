@@ -41,20 +41,11 @@ def folder(tmp_path: Path) -> Path:
     with (place / "answers.jsonl").open("w") as file:
         for one in questions:
             for arm in ("base", "theobot"):
-<<<<<<< HEAD:tests/unit/bench/marking/test_server.py
                 line = AnswerRecord(
                     one.id, one.set, one.text, arm, "seed", "0" * 64, 384,
                     f"{one.id} of {len(arm)}", "eos", 9, "nano", None, None, {}, "p",
                 )  # fmt: skip
                 file.write(json.dumps(line._asdict()) + "\n")
-=======
-                known = {"id": one.id, "set": one.set, "question": one.text, "arm": arm,
-                         "text": f"{one.id} of {len(arm)}",
-                         "prompt_format": "seed", "prompt_sha256": "0", "max_new_tokens": 192,
-                         "stop_reason": "eos", "model": "nano",
-                         "plan": "p", "decoding": {}}  # fmt: skip
-                file.write(json.dumps(dict.fromkeys(AnswerRecord._fields) | known) + "\n")
->>>>>>> security:tests/unit/bench/test_mark_server.py
     return place
 
 
