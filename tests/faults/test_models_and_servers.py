@@ -192,19 +192,16 @@ def little_memory(room: int) -> Iterator[None]:
 
 
 def test_memory_runs_out(typed, runs, tmp_path):
-    """Not even one row fits: a sentence, and the run can go on where there is more memory."""
-    rows = tmp_path / "long.jsonl"
-    row = {"prompt": "User: What is peace?\nAssistant:", "completion": "Peace and justice. " * 300}
-    rows.write_text((json.dumps(row) + "\n") * 2)
-    run = tmp_path / "run"
-    words = ["train", "--model", runs.base, "--data", rows, "--tokens.max-length", 200_000]
+    """A sentence, and the run can go on where there is more memory."""
+    run, weights = tmp_path / "run", "adapter/adapter_model.safetensors"
+    # An adapter of 30 MB, with gradients and moments four times that.
+    words = ["train", "--model", runs.base, "--data", runs.rows, "--lora.r", 16384]
     words += ["--training.num-train-epochs", 1, "--training.no-bf16", "--output"]
-    with little_memory(1_000_000):
-        typed(*words, run).ended(2, "Out of memory", "with a single row", "Free memory")
+    with little_memory(8_000_000):
+        typed(*words, run).ended(2, "memory")
     assert json.loads((run / "state.json").read_text())["status"] == "failed"
     typed("train", "--output", run, "--resume").ended(0)
     typed(*words, tmp_path / "whole").ended(0)
-    weights = "adapter/adapter_model.safetensors"
     assert (run / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
 
 
@@ -249,12 +246,11 @@ def test_the_clock_was_set_back(typed, runs, tmp_path):
 
 
 @pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt-get install libfaketime)")
-@pytest.mark.parametrize("clock", ["-4000d", "+4000d"])
-def test_the_clock_jumps_before_going_on(runs, tmp_path, clock):
+def test_the_clock_jumps_forward(runs, tmp_path):
     run = runs.copy(tmp_path / "run")
     told = subprocess.run(
         [sys.executable, "-m", "theobot", "train", "--output", str(run), "--resume"],
-        env={**os.environ, "LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": clock},
+        env={**os.environ, "LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": "+4000d"},
         capture_output=True,
         text=True,
         check=False,
