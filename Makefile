@@ -1,6 +1,6 @@
 # Each target sets itself up when needed; once that is done, none of them uses the network.
 #   make demo     the whole pipeline on the embedded model
-#   make test     all tests, with coverage
+#   make test     all tests
 # For torch built for your GPU (or for the CPU alone, a much smaller download) on the first run:
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   (or .../rocm7.2)
 
@@ -13,13 +13,14 @@ LLAMA := .venv/interop-llama
 SERVER := .venv/interop-server
 OPTIONS ?=
 
-.PHONY: help setup demo test check fix docs fuzz audit benchmark interop interop-server interop-llama gpu-check wheel
+.PHONY: help setup demo test coverage check fix docs fuzz audit benchmark interop interop-server interop-llama gpu-check wheel
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   everything for development, in .venv"
 	@echo "make demo    check data, train, ask and benchmark with the embedded model (runs/demo)"
-	@echo "make test    all tests, with coverage"
+	@echo "make test    all tests"
+	@echo "make coverage   the same with branch coverage, which takes about twice as long"
 	@echo "make check   lint, format, types, import directions"
 	@echo "make fix     let the linter mend what it can, and format"
 	@echo "make docs    write cli.md, data.md and troubleshooting.md in docs/ from the program itself"
@@ -43,6 +44,9 @@ demo: $(STAMP)
 	@echo "To type theobot commands yourself: source .venv/bin/activate"
 
 test: $(STAMP)
+	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+coverage: $(STAMP)
 	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
 check: $(STAMP)

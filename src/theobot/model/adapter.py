@@ -56,8 +56,9 @@ _HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 _PATIENCE = 1.0
 """Seconds for a pattern of layers on one name."""
 
-# PEFT takes it for a regular expression; such a name is tried in no time.
-_Name = Annotated[str, Field(pattern=r"^\^?[A-Za-z0-9_.]+\$?$")]
+# PEFT takes it for a regular expression; with three gaps at most a name is tried in no time.
+_PART = r"(?:[A-Za-z0-9_.]|\\\.)*"
+_Name = Annotated[str, Field(min_length=1, pattern=rf"^\^?(?:{_PART}\.\*){{0,3}}{_PART}\$?$")]
 
 # A longer one takes long before it is tried at all.
 _Pattern = Annotated[str, Field(max_length=10_000)]
