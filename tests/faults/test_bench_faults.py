@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def bench(fakes, tmp_path_factory):
     questions = tmp_path_factory.mktemp("questions")
     for name in ("in_domain", "near_domain", "out_of_domain"):
-        text = "".join(f"What is {name} number {n}?\n" for n in range(10, 21))
+        text = "".join(f"What is {name} number {n}?\n" for n in range(10, 32))
         (questions / f"{name}_questions.txt").write_text(text + f"Is {name} number 9?\n")
     server = fakes["FakeServer"](fakes["honest"])
     yield Bench(server, fakes["honest"], questions)
