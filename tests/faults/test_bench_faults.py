@@ -82,7 +82,7 @@ def held(bench, start, tmp_path):
     bench.hold()
     command = start(*bench.words(folder))
     command.wait_for(bench.reached.is_set)
-    assert (folder / "answers.jsonl").read_bytes().count(b"\n") == 64
+    assert (folder / "answers.jsonl").read_bytes().count(b"\n") == 128
     yield command, folder
     bench.free()
 
