@@ -11,7 +11,6 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import product
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ EXACT_FLIPS = 16
 """Up to so many clusters every assignment of signs is counted."""
 FLIPS = 10_000
 """Beyond that, so many random ones."""
+_FLIPS_AT_ONCE = 1_000
 POWER = 0.8
 
 
@@ -100,20 +100,26 @@ def sign_flip_p(
 
     Exact up to 16 clusters, else from 10,000 seeded flips, with the observed one counted.
     """
-    totals = [total for total in cluster_totals(differences, clusters) if total != 0]
-    seen = abs(math.fsum(totals)) * (1 - 1e-12)
-    if not totals:
+    import numpy as np
+
+    totals = np.array([total for total in cluster_totals(differences, clusters) if total != 0])
+    count = len(totals)
+    if not count:
         return 1.0
-    if len(totals) <= EXACT_FLIPS:
-        sums = [abs(math.fsum(s * t for s, t in zip(signs, totals, strict=True)))
-                for signs in product((1, -1), repeat=len(totals))]  # fmt: skip
-        return sum(value >= seen for value in sums) / len(sums)
-    choose = random.Random(seed)
-    extreme = 1
-    for _ in range(FLIPS):
-        bits = choose.getrandbits(len(totals))
-        total = math.fsum(t if bits >> k & 1 else -t for k, t in enumerate(totals))
-        extreme += abs(total) >= seen
+    # What differs by rounding alone is as large.
+    seen = abs(totals.sum()) - 1e-12 * np.abs(totals).sum()
+
+    def as_large(flipped: np.ndarray) -> int:
+        """Of rows (F, clusters) that hold 1 where a sign is changed, how many count."""
+        return int((abs(totals.sum() - 2 * (flipped @ totals)) >= seen).sum())
+
+    if count <= EXACT_FLIPS:
+        numbers = np.arange(2**count)[:, None]
+        return as_large(numbers >> np.arange(count) & 1) / len(numbers)
+    choose, width, extreme = random.Random(seed), -(-count // 8), 1
+    for _ in range(FLIPS // _FLIPS_AT_ONCE):
+        raw = np.frombuffer(choose.randbytes(_FLIPS_AT_ONCE * width), np.uint8)
+        extreme += as_large(np.unpackbits(raw.reshape(-1, width), axis=1, count=count))
     return extreme / (FLIPS + 1)
 
 
