@@ -1,12 +1,16 @@
-"""Fixtures of all tests: a private home, no network, and tiny random models."""
+"""Fixtures of all tests: a private home, no network, tiny random models, and commands."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import runpy
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,6 +27,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 FAKES = runpy.run_path(str(Path(__file__).parent / "fake_server.py"))
+CHILD = Path(__file__).with_name("command_child.py")
+PATIENCE = 120.0
+PRELOADED = [
+    "theobot.cli",
+    "theobot.training.trainer",
+    "theobot.generation.local",
+    "theobot.bench.benchmark",
+    "transformers.models.qwen2.modeling_qwen2",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "uvicorn",
+]
 
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
@@ -170,3 +186,129 @@ def serve():
     yield start
     for server in servers:
         server.close()
+
+
+class Typed:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int | None, out: str, err: str) -> None:
+        self.code, self.out, self.told = code, out, err
+        self.err = " ".join(err.split())
+
+    def ended(self, code: int, *parts: str) -> None:
+        """Check exit code and message, and that nobody sees a traceback."""
+        assert self.code == code, self.told
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in self.err, self.err
+
+
+@pytest.fixture
+def typed(capfd) -> Callable[..., Typed]:
+    """Runs a command in this process."""
+    from theobot.cli import main
+
+    def run(*words: object) -> Typed:
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        return Typed(code, *capfd.readouterr())
+
+    return run
+
+
+class Command:
+    """A command (or the path of a script) in a process of its own.
+
+    Args:
+        fork_server: see the fixture of that name.
+        words: what is typed after `theobot`.
+        output: where its stdout and stderr go, with the endings `.out` and `.err`.
+        variables: what its environment has besides that of this process. What libraries read while
+            they are imported (HF_HUB_OFFLINE) cannot be changed so.
+    """
+
+    def __init__(
+        self, fork_server: Any, words: Sequence[object], output: Path, **variables: str
+    ) -> None:
+        self._output = output
+        told = {
+            "words": [str(word) for word in words],
+            "output": str(output),
+            "environment": {**os.environ, **variables},
+        }
+        self.process = fork_server.Process(target=runpy.run_path, args=(str(CHILD), told))
+        self.process.start()
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.pid)
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait_for(self, seen: Callable[[], bool]) -> None:
+        """Wait until something can be seen, while the command runs."""
+        end = time.monotonic() + PATIENCE
+        while not seen():
+            assert self.process.is_alive(), self.err()
+            assert time.monotonic() < end, self.err()
+            time.sleep(0.002)
+
+    def err(self) -> str:
+        return self._read("err")
+
+    def out(self) -> str:
+        return self._read("out")
+
+    def _read(self, ending: str) -> str:
+        file = self._output.with_suffix(f".{ending}")
+        return file.read_text() if file.exists() else ""
+
+    def end(self) -> Typed:
+        self.process.join(PATIENCE)
+        return Typed(self.process.exitcode, self.out(), self.err())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Any:
+    """Has imported what commands need, so that a process is there at once.
+
+    An interpreter of its own takes seconds for torch, transformers and PEFT. The processes are real
+    ones: they are forked from one that has done nothing but these imports.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+@pytest.fixture(scope="module")
+def launch(fork_server, tmp_path_factory) -> Iterator[Callable[..., Command]]:
+    """Starts a command in a process of its own, which ends with the tests of the module."""
+    begun: list[Command] = []
+    folder = tmp_path_factory.mktemp("commands")
+
+    def run(*words: object, **variables: str) -> Command:
+        begun.append(Command(fork_server, words, folder / f"command-{len(begun)}", **variables))
+        return begun[-1]
+
+    yield run
+    for command in begun:
+        command.close()
+
+
+@pytest.fixture
+def start(launch) -> Iterator[Callable[..., Command]]:
+    """As `launch`; the process ends with the test."""
+    begun: list[Command] = []
+
+    def run(*words: object, **variables: str) -> Command:
+        begun.append(launch(*words, **variables))
+        return begun[-1]
+
+    yield run
+    for command in begun:
+        command.close()

@@ -1,4 +1,4 @@
-"""What the tests of faults share: commands in this process and in their own, small disks, damage.
+"""What the tests of faults share: small disks, full ones, damage, and runs to do it to.
 
 The faults are real: signals, limits of the system, mounts, and files changed byte by byte. Where a
 system does not allow one (mounting needs the right to), its test is skipped and says so.
@@ -8,115 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import resource
 import runpy
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from theobot.cli import main
-
 FAKES = runpy.run_path(str(Path(__file__).parents[1] / "fake_server.py"))
-CHILD = Path(__file__).with_name("command_child.py")
-PATIENCE = 60.0
 WEIGHTS = "adapter/adapter_model.safetensors"
-
-
-class Typed:
-    """What a command printed and how it ended."""
-
-    def __init__(self, code: int | None, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, " ".join(err.split())
-
-    def ended(self, code: int, *parts: str) -> None:
-        """Check exit code and message, and that nobody sees a traceback."""
-        assert self.code == code, self.err
-        assert "Traceback" not in self.err
-        for part in parts:
-            assert part in self.err, self.err
-
-
-@pytest.fixture
-def typed(capfd) -> Callable[..., Typed]:
-    """Runs a command in this process."""
-
-    def run(*words: object) -> Typed:
-        capfd.readouterr()
-        code = main([str(word) for word in words])
-        return Typed(code, *capfd.readouterr())
-
-    return run
-
-
-class Command:
-    """A command in a process of its own."""
-
-    def __init__(self, process: Any, output: Path) -> None:
-        self.process, self._output = process, output
-
-    @property
-    def pid(self) -> int:
-        return int(self.process.pid)
-
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def wait_for(self, seen: Callable[[], bool]) -> None:
-        """Wait until something can be seen, while the command runs."""
-        end = time.monotonic() + PATIENCE
-        while not seen():
-            assert self.process.is_alive(), self.err()
-            assert time.monotonic() < end, self.err()
-            time.sleep(0.002)
-
-    def err(self) -> str:
-        return self._read("err")
-
-    def out(self) -> str:
-        return self._read("out")
-
-    def _read(self, ending: str) -> str:
-        file = self._output.with_suffix(f".{ending}")
-        return file.read_text() if file.exists() else ""
-
-    def end(self) -> Typed:
-        self.process.join(PATIENCE)
-        return Typed(self.process.exitcode, self.out(), self.err())
-
-
-@pytest.fixture(scope="session")
-def fork_server() -> Any:
-    """Has imported what training needs, so that a process is there at once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["theobot.training.trainer", "theobot.cli", "peft"])
-    return context
-
-
-@pytest.fixture
-def start(fork_server, tmp_path) -> Iterator[Callable[..., Command]]:
-    """Starts a command in a process of its own."""
-    begun: list[Command] = []
-
-    def run(*words: object) -> Command:
-        output = tmp_path / f"command-{len(begun)}"
-        told = {"words": [str(word) for word in words], "output": str(output)}
-        process = fork_server.Process(target=runpy.run_path, args=(str(CHILD), told))
-        process.start()
-        begun.append(Command(process, output))
-        return begun[-1]
-
-    yield run
-    for command in begun:
-        command.process.kill()
-        command.process.join()
 
 
 @contextlib.contextmanager
@@ -265,7 +170,7 @@ class Runs:
         """The adapter of the undisturbed run."""
         return (self.whole / WEIGHTS).read_bytes()
 
-    def goes_on(self, typed: Callable[..., Typed], run: Path, *parts: str) -> None:
+    def goes_on(self, typed: Callable[..., Any], run: Path, *parts: str) -> None:
         """Go on with a run, which must end as the undisturbed one did."""
         typed("train", "--output", run, "--resume").ended(0, *parts)
         assert (run / WEIGHTS).read_bytes() == self.adapter()

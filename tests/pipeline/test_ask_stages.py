@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -70,23 +67,18 @@ def test_a_chat_longer_than_the_window_goes_on(loaded: LocalGenerator):
     assert 2 <= len(chat.history) < 16
 
 
-def test_a_models_own_sampling_settings_give_no_warnings(tiny_base_folder: Path, tmp_path: Path):
+def test_a_models_own_sampling_settings_give_no_warnings(
+    start, tiny_base_folder: Path, tmp_path: Path
+):
     """Qwen2.5 ships such settings, and transformers warns of them; a process shows all."""
     base = tmp_path / "base"
     shutil.copytree(tiny_base_folder, base)
     sampling = {"do_sample": False, "temperature": 0.7, "top_k": 20, "repetition_penalty": 1.05}
     (base / "generation_config.json").write_text(json.dumps(sampling))
     typed = ["ask", QUESTION, "--base", "--model", str(base), "--device", "cpu"]
-    environment = {k: v for k, v in os.environ.items() if k != "TRANSFORMERS_VERBOSITY"}
-    done = subprocess.run(
-        [sys.executable, "-m", "theobot", *typed, "--max-new-tokens", "4"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=240,
-    )
-    assert done.returncode == 0
-    first, *_, last = done.stderr.splitlines()
+    done = start(*typed, "--max-new-tokens", 4).end()
+    done.ended(0)
+    first, *_, last = done.told.splitlines()
     assert first.startswith("Computing on the CPU")
     assert last.startswith("(cut at 4 tokens")
-    assert not any(word in done.stderr.lower() for word in ("temperature", "top_k", "warn"))
+    assert not any(word in done.err.lower() for word in ("temperature", "top_k", "warn"))

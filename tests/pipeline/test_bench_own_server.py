@@ -16,7 +16,7 @@ from theobot.serving.server import serving_in_thread
 
 @pytest.fixture(scope="module")
 def question_folder(make_question_folder) -> Path:
-    return make_question_folder(7, ", and why?")
+    return make_question_folder(7, ", and why? [1 mark]")
 
 
 @pytest.mark.parametrize("same_prompt", [False, True])

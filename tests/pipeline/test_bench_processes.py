@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,48 +11,39 @@ import pytest
 from theobot.bench.answers import BATCH_SIZE, plan_answers, read_answers
 from theobot.bench.questions import read_questions
 
-BIN = Path(sys.executable).parent
 VERDICTS = {0, 3, 4}
 
 
 @pytest.fixture(scope="module")
 def question_folder(make_question_folder) -> Path:
-    return make_question_folder(22)  # a batch and a little
+    return make_question_folder(22, "? [1 mark]")  # a batch and a little
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bench(tiny_base_folder: Path, tiny_adapter_folder: Path, question_folder: Path):
-    """Runs `theobot bench` into a folder, after the words of a launcher, if any."""
+    """The words of a benchmark into a folder."""
 
-    def run(output: Path, *launcher: str | Path) -> subprocess.CompletedProcess[str]:
-        flags = ["--adapter", tiny_adapter_folder, "--model", tiny_base_folder, "--device", "cpu"]
-        start = launcher or (sys.executable,)
-        return subprocess.run(
-            [
-                *map(str, start),
-                *("-m", "theobot", "bench", "--questions", str(question_folder), "--same-prompt"),
-                *map(str, flags),
-                *("-o", str(output)),
-            ],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+    def words(output: Path) -> list[object]:
+        model = ["--adapter", tiny_adapter_folder, "--model", tiny_base_folder, "--device", "cpu"]
+        return ["bench", "--questions", question_folder, "--same-prompt", *model, "-o", output]
 
-    return run
+    return words
 
 
-# `accelerate launch` starts its processes by torchrun too, but on CPUs only one.
-LAUNCHER = [
-    *(BIN / "torchrun", "--standalone", "--local-addr", "127.0.0.1"),
-    *("--nproc-per-node", "2"),
-]
+def as_launched(rank: int, port: int) -> dict[str, str]:
+    """What `accelerate launch` and torchrun tell each of two processes."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
 
 
-def test_two_processes_leave_the_files_of_one(bench, tmp_path: Path, question_folder: Path):
-    alone = bench(tmp_path / "alone")
-    assert alone.returncode in VERDICTS, alone.stderr
+def test_two_processes_leave_the_files_of_one(bench, start, typed, tmp_path: Path):
+    assert typed(*bench(tmp_path / "alone")).code in VERDICTS
     expected = (tmp_path / "alone" / "answers.jsonl").read_bytes()
 
     # Two that go on after another two were broken off: one had a whole batch, one half a line.
@@ -66,9 +55,13 @@ def test_two_processes_leave_the_files_of_one(bench, tmp_path: Path, question_fo
     rows = [json.loads(line) | {"check": None} for line in lines[2 * batch :]]
     marked = [row | {"text": f"!{row['text']}"} for row in rows]
     (folder / "answers.part-1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in marked))
-    shared = bench(folder, *LAUNCHER)
-    assert shared.returncode == 0, shared.stderr
-    assert "theobot bench report" in shared.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [start(*bench(folder), **as_launched(rank, port)) for rank in range(2)]
+    first, second = (process.end() for process in processes)
+    first.ended(0, "theobot bench report")
+    second.ended(0)
     assert (folder / "answers.jsonl").read_bytes().startswith(b"".join(lines[: 2 * batch]))
     records = read_answers(folder / "answers.jsonl")
     assert [one.text for one in records[2 * batch :]] == [row["text"] for row in marked]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import runpy
@@ -52,11 +51,11 @@ def adapter_bytes(folder: Path) -> bytes:
     return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
-def test_ten_kills_leave_the_adapter_bit_for_bit_the_same(tiny_base_folder, rows_file, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["theobot.training.trainer", "peft"])
+def test_ten_kills_leave_the_adapter_bit_for_bit_the_same(
+    fork_server, tiny_base_folder, rows_file, tmp_path
+):
     undisturbed = settings_for(tiny_base_folder, rows_file, tmp_path / "whole")
-    whole = child_process(context, undisturbed, False)
+    whole = child_process(fork_server, undisturbed, False)
     whole.start()
     whole.join()
     assert whole.exitcode == 0
@@ -67,7 +66,7 @@ def test_ten_kills_leave_the_adapter_bit_for_bit_the_same(tiny_base_folder, rows
     kills = 0
     while True:
         resume = (folder / "config.json").exists()
-        child = child_process(context, flags, resume)
+        child = child_process(fork_server, flags, resume)
         child.start()
         if kills < KILLS:
             before = metrics_size(folder)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import queue
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,50 +22,28 @@ PATIENCE = 120
 class Server:
     """A running `theobot serve`."""
 
-    def __init__(self, *flags: str) -> None:
-        command = [sys.executable, "-m", "theobot", "serve", "--port", "0", *flags]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-        self.told: list[str] = []
+    def __init__(self, command) -> None:
+        self._command = command
         self._clients: list[openai.OpenAI] = []
-        self._addresses: queue.Queue[str] = queue.Queue()
-        self._readers = [
-            threading.Thread(target=self._read, args=(pipe,), daemon=True)
-            for pipe in (self.process.stdout, self.process.stderr)
-        ]
-        for reader in self._readers:
-            reader.start()
-        try:
-            self.url = self._addresses.get(timeout=PATIENCE)
-        except queue.Empty:
-            self.process.kill()
-            pytest.fail("\n".join(self.told))
+        command.wait_for(lambda: command.out().endswith("/\n"))
+        self.url = command.out().split()[-1]
 
-    def _read(self, pipe) -> None:
-        for line in pipe:
-            self.told.append(line.rstrip())
-            if line.startswith("http://"):
-                self._addresses.put(line.strip())
+    @property
+    def told(self) -> list[str]:
+        return [*self._command.err().splitlines(), *self._command.out().splitlines()]
 
     def client(self, **options) -> openai.OpenAI:
         settings = {"api_key": TOKEN, "max_retries": 0, "timeout": PATIENCE, **options}
         self._clients.append(openai.OpenAI(base_url=f"{self.url}v1", **settings))
         return self._clients[-1]
 
-    def stop(self, sent: int = signal.SIGTERM) -> int:
-        self.process.send_signal(sent)
-        return self.process.wait(timeout=PATIENCE)
+    def stop(self) -> int | None:
+        self._command.send(signal.SIGTERM)
+        return self._command.end().code
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
         for client in self._clients:
             client.close()
-        for reader in self._readers:
-            reader.join()
-        for pipe in (self.process.stdout, self.process.stderr):
-            pipe.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +52,10 @@ def folders(tiny_base_folder: Path, tiny_adapter_folder: Path) -> tuple[Path, Pa
 
 
 @pytest.fixture(scope="module")
-def server(folders) -> Iterator[Server]:
-    base, adapter = map(str, folders)
-    running = Server("--model", base, "--adapter", adapter, "--device", "cpu", "--token", TOKEN)
+def server(folders, launch) -> Iterator[Server]:
+    base, adapter = folders
+    words = ("serve", "--port", 0, "--model", base, "--adapter", adapter, "--device", "cpu")
+    running = Server(launch(*words, "--token", TOKEN))
     yield running
     running.close()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -125,17 +123,15 @@ def test_plain_peft_on_the_saved_folder_gives_our_logits_exactly(finished, tiny_
         assert not torch.equal(plain(ids).logits, base().eval()(ids).logits)
 
 
-def test_the_seeds_inference_script_prints_an_answer(finished, tiny_base_folder, tmp_path):
+def test_the_seeds_inference_script_prints_an_answer(start, finished, tiny_base_folder, tmp_path):
     script = tmp_path / "seed.py"
     adapter = str(finished[0] / "adapter")
     script.write_text(SEED_SCRIPT.format(base=str(tiny_base_folder), adapter=adapter))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = start(script).end()
+    assert done.code == 0, done.told
     question = "User: What is the main message of Deuteronomy 24:17?\nAssistant:"
-    assert done.stdout.startswith(question)
-    assert len(done.stdout.strip()) > len(question)
+    assert done.out.startswith(question)
+    assert len(done.out.strip()) > len(question)
 
 
 def test_the_adapter_with_the_best_dev_loss_is_kept(tiny_base_folder, rows_file, tmp_path):

@@ -23,8 +23,7 @@ import runpy
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,8 +90,8 @@ def _line(line: str) -> str:
 class Reader:
     """Somebody who types what a page says, each page once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, launch: Callable[..., Any]) -> None:
+        self.folder, self.launch = folder, launch
         self.done: set[str] = set()
         self.standing: set[str] = set()
         (folder / "docs").mkdir()
@@ -128,7 +127,7 @@ class Reader:
             assert program == "theobot", command
             with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
                 if "serve" in block.notes:
-                    code = serve(words, told)
+                    code = serve(self.launch, words, told)
                 elif "machine" in block.notes:
                     code = doctor(block.notes["machine"])
                 else:
@@ -169,34 +168,29 @@ def doctor(machine: str) -> int:
     return int(any(one.severity is Severity.ERROR for one in findings))
 
 
-def serve(words: list[str], told: io.StringIO) -> int:
+def serve(launch, words: list[str], told: io.StringIO) -> int:
     """Start it on a free port, let a pupil with the class code in, and end it."""
-    command = [sys.executable, "-m", "theobot", *words, "--port", "0"]
     code = words[words.index("--class-code") + 1]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            told.write(line)
-            if code in line:
-                break
-        port = re.search(r"(?m)^http://[^/]+:(\d+)/$", told.getvalue())
-        assert port, told.getvalue()
-        address = f"http://127.0.0.1:{port[1]}"
-        assert httpx2.get(f"{address}/").status_code == 200
-        assert httpx2.get(f"{address}/about").status_code == 401
-        seat = {"X-Class-Code": code, "X-Seat": "seat-0001"}
-        about = httpx2.get(f"{address}/about", headers=seat).json()
-        assert about["hints_first"]["on"]
-        assert about["scripture"]["on"]
-        process.send_signal(signal.SIGINT)
-    return process.returncode
+    server = launch(*words, "--port", 0)
+    server.wait_for(lambda: re.search(f"{code}.*\n", server.out()))
+    told.write(server.err() + server.out())
+    port = re.search(r"(?m)^http://[^/]+:(\d+)/$", server.out())
+    assert port, server.out()
+    address = f"http://127.0.0.1:{port[1]}"
+    assert httpx2.get(f"{address}/").status_code == 200
+    assert httpx2.get(f"{address}/about").status_code == 401
+    seat = {"X-Class-Code": code, "X-Seat": "seat-0001"}
+    about = httpx2.get(f"{address}/about", headers=seat).json()
+    assert about["hints_first"]["on"]
+    assert about["scripture"]["on"]
+    server.send(signal.SIGINT)
+    ended: int = server.end().code
+    return ended
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    return Reader(tmp_path_factory.mktemp("newcomer"))
+def reader(tmp_path_factory: pytest.TempPathFactory, launch) -> Reader:
+    return Reader(tmp_path_factory.mktemp("newcomer"), launch)
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("[0-9]*.md")))
