@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,3 +23,18 @@ def make_question_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def two_ranks() -> Callable[[], list[dict[str, str]]]:
+    """What torchrun and `accelerate launch` tell each of two processes by its environment."""
+
+    def tell() -> list[dict[str, str]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        each = ({"RANK": rank, "LOCAL_RANK": rank} for rank in "01")
+        return [{**shared, "GLOO_SOCKET_IFNAME": "lo", **one} for one in each]
+
+    return tell

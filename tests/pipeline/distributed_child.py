@@ -1,4 +1,4 @@
-"""Body of the processes of `test_distributed.py`, started by torchrun with a folder to work in.
+"""Body of the processes of `test_distributed.py`, each told its folder and its rank.
 
 The folder holds job.json (flags of the runs) and gets one file of findings for each process.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -30,19 +29,7 @@ def bench(tiny_base_folder: Path, tiny_adapter_folder: Path, question_folder: Pa
     return words
 
 
-def as_launched(rank: int, port: int) -> dict[str, str]:
-    """What `accelerate launch` and torchrun tell each of two processes."""
-    return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-
-
-def test_two_processes_leave_the_files_of_one(bench, start, typed, tmp_path: Path):
+def test_two_processes_leave_the_files_of_one(bench, start, typed, two_ranks, tmp_path):
     assert typed(*bench(tmp_path / "alone")).code in VERDICTS
     expected = (tmp_path / "alone" / "answers.jsonl").read_bytes()
 
@@ -55,10 +42,7 @@ def test_two_processes_leave_the_files_of_one(bench, start, typed, tmp_path: Pat
     rows = [json.loads(line) | {"check": None} for line in lines[2 * batch :]]
     marked = [row | {"text": f"!{row['text']}"} for row in rows]
     (folder / "answers.part-1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in marked))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = [start(*bench(folder), **as_launched(rank, port)) for rank in range(2)]
+    processes = [start(*bench(folder), **told) for told in two_ranks()]
     first, second = (process.end() for process in processes)
     first.ended(0, "theobot bench report")
     second.ended(0)

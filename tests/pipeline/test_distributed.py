@@ -1,4 +1,4 @@
-"""Two processes on loopback, started by torchrun and accelerate launch, train what one trains."""
+"""Two processes on loopback train what one trains; torchrun and accelerate launch start them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHILD = Path(__file__).with_name("distributed_child.py")
 STEPS = 20
 
 
-def launch(*command: str | Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
+def run_program(*command: str | Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
     ours = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.run(
         [str(part) for part in command],
@@ -37,7 +37,7 @@ def launch(*command: str | Path, timeout: int = 120) -> subprocess.CompletedProc
 
 def torchrun(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     start = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
-    return launch(BIN / "torchrun", *start, *arguments)
+    return run_program(BIN / "torchrun", *start, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,9 @@ def flags(base: Path, rows: Path, output: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def found(tiny_base_folder, rows, tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
+def found(
+    launch, two_ranks, tiny_base_folder, rows, tmp_path_factory
+) -> tuple[Path, list[dict[str, Any]]]:
     """The folder of all runs, and what each of the two processes reported."""
     folder = tmp_path_factory.mktemp("ranks")
     plan = plan_training(
@@ -85,8 +87,9 @@ def found(tiny_base_folder, rows, tmp_path_factory) -> tuple[Path, list[dict[str
         "stopped": flags(tiny_base_folder, rows, folder / "stopped"),
     }
     (folder / "job.json").write_text(json.dumps(job))
-    done = torchrun(CHILD, folder)
-    assert done.returncode == 0, done.stderr
+    processes = [launch(CHILD, folder, **told) for told in two_ranks()]
+    for process in processes:
+        process.end().ended(0)
     return folder, [read_json(folder / f"findings-{rank}.json") for rank in range(2)]
 
 
@@ -167,7 +170,7 @@ def test_a_mistake_is_told_once_and_nobody_waits(tmp_path):
 
 def test_fsdp_on_a_cpu_is_refused_with_the_reason(tiny_base_folder, rows, tmp_path):
     fsdp = ["--use_fsdp", "--fsdp_version", "2", "--mixed_precision", "no"]
-    done = launch(
+    done = run_program(
         BIN / "accelerate",
         *("launch", "--num_processes", "2", *fsdp, "-m", "theobot", "train"),
         *("--model", tiny_base_folder, "--data", rows, "--device", "cpu"),

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 SHORT_DEMO = """
 from pathlib import Path
-import theobot
+import theobot.cli
 from theobot.demo import run_demo
 assert theobot.__file__.startswith({target!r}), theobot.__file__
-run_demo(Path("demo"), flags={{"device": "cpu", "training": {{"num_train_epochs": 0.3}}}}, limit=1)
+run_demo(Path("demo"), flags={{"device": "cpu", "training": {{"num_train_epochs": 0.2}}}}, limit=1)
+assert theobot.cli.main(["train", "nano", "--dry-run"]) == 0
 """
 
 
@@ -71,9 +72,4 @@ def test_an_installed_wheel_runs_the_demo(wheel, tmp_path):
     assert (tmp_path / "demo" / "bench" / "side_by_side.md").is_file()
     config = json.loads((tmp_path / "demo" / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "nano"
-    recipe = run(
-        *(sys.executable, "-m", "theobot", "train", "nano", "--dry-run"),
-        cwd=tmp_path,
-        PYTHONPATH=str(target),
-    )
-    assert "model: nano" in recipe
+    assert "model: nano" in shown

@@ -29,6 +29,7 @@ COMFORT = 0.91
 """Share of the free memory that is planned with, so that a desktop beside it has room to move."""
 _EFFICIENCY = 0.75
 """Share of the matrix-multiply rate that training reaches, for the expected time."""
+_LONG_TRY_S = 0.1
 
 
 class RowLengths(NamedTuple):
@@ -236,17 +237,24 @@ def training_flops(shape: ModelShape, rows: RowLengths, every_n_layers: int) -> 
     return layers + 4 * shape.head_parameters * rows.scored
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
-    """Floating-point operations per second of a matrix product: the best of a few short tries."""
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of a matrix product: the best of a few short tries.
+
+    They end with the first that takes a tenth of a second: a CPU that has to emulate bfloat16 would
+    take half a minute for all of them.
+    """
     import torch
 
-    left = torch.ones(size, size, device=device, dtype=dtype)
     best = 0.0
-    for _ in range(6):
+    for size in (256, 512, 1024, 1024, 1024, 1024):
+        left = torch.ones(size, size, device=device, dtype=dtype)
         started = time.perf_counter()
         product = left @ left
         float(product[0, 0])  # waits for the device
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+        took = time.perf_counter() - started
+        best = max(best, 2 * size**3 / took)
+        if took > _LONG_TRY_S:
+            break
     return best
 
 
