@@ -44,10 +44,10 @@ demo: $(STAMP)
 	@echo "To type theobot commands yourself: source .venv/bin/activate"
 
 test: $(STAMP)
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 coverage: $(STAMP)
-	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: $(STAMP)
 	$(BIN)/ruff check .
