@@ -126,3 +126,17 @@ def test_a_disputed_hadith_says_so():
     (citation,) = find_citations("Abu Dawud 2178")
     assert citation.status == "exists"
     assert "disputed" in citation.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("Rosh  ha-shanah 1:2", "Mishnah Rosh Hashanah 1:2"),
+        ("Mishnah Rosh\nha-shanah 1:2", "Mishnah Rosh Hashanah 1:2"),
+        ("Rosh-ha-shanah 1:2", "Mishnah Rosh Hashanah 1:2"),
+        ("Mishnah Rosh Ha Shanah 1:2", "Mishnah Rosh Hashanah 1:2"),
+        ("Pe\u017fachim 64b", "Pesachim 64b"),
+    ],
+)
+def test_a_tractate_is_known_whatever_stands_between_its_words(text, reference):
+    assert [one.reference for one in find_citations(text)] == [reference]
