@@ -181,7 +181,7 @@ def fold(name: str) -> str:
 
 
 def number_of(written: str) -> int:
-    """The number of a book, 1 to 4, as `NUMBER_PATTERN` finds it: "First ", "2nd", "III. ", "1."."""
+    """The number of a book, 1 to 4, as `NUMBER_PATTERN` finds it: "First ", "2nd", "III."."""
     return int(written[0]) if written[0].isdigit() else _NUMBERS[fold(written)]
 
 

@@ -108,8 +108,8 @@ _SAME_LENGTH = str.maketrans(
 def plain(text: str) -> str:
     """The text with one kind of dash, space, apostrophe and colon, each letter in its old place.
 
-    Of white space only " " and "\\n" are left; "i", "s" and "k" have no other letter that a pattern
-    with IGNORECASE would take for them.
+    Of white space only spaces and line feeds are left; "i", "s" and "k" have no other letter that
+    a pattern with IGNORECASE would take for them.
     """
     return text.translate(_SAME_LENGTH)
 
