@@ -309,7 +309,14 @@ class GpuCheck:
     def _speed(
         self, model: Renewable, build: Build, *, reference: bool = False, steps: int | None = None
     ) -> dict[str, Any]:
-        """Examples per second after the warm-up, and how far the first step is from Theobot's."""
+        """Examples per second after the warm-up, and how far the first step is from Theobot's.
+
+        Raises:
+            NotMeasured: Theobot's own first step is not known.
+            RuntimeError: the first step is another one.
+        """
+        if self.reference is None and not reference:
+            raise NotMeasured("Theobot's first step is not known: the part theobot did not run.")
         model.renew()
         found = first_step(build(self.rows[:STEP]))
         if reference and self.reference is None:
@@ -336,8 +343,7 @@ class GpuCheck:
             RuntimeError: it is not the same mathematics.
         """
         right = self.reference
-        if right is None:
-            return {"first_loss": found.loss}
+        assert right is not None, "Theobot's own first step is the reference"
         loss = abs(found.loss / right.loss - 1)
         gradient = float((found.gradient - right.gradient).norm() / right.gradient.norm())
         if not (loss <= LOSS_APART and gradient <= GRADIENT_APART):

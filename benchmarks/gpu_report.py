@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A figure that the issue asks for.
+    """A figure that has to be reached.
 
     Attributes:
         name: what is measured.
@@ -71,7 +71,7 @@ class Bar(NamedTuple):
 
 
 def bars(parts: list[Part]) -> list[Bar]:
-    """The figures of the issue, as far as they were measured."""
+    """The figures that have to be reached, as far as they were measured."""
     figures = {part.name: part.found.figures for part in parts if part.status == DONE}
     ours = figures.get("theobot", {}).get("examples_per_second")
     theirs = figures.get("trl", {}).get("examples_per_second")

@@ -15,7 +15,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -292,15 +292,34 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: the folder is read-only or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write files that belong together, all or none.
+
+    None gets its name before all are on the disk, and what has its name when another one fails to
+    get its own is taken away again.
+
+    Raises:
+        RunError: a folder is read-only or the disk is full.
+    """
+    temporary = {path: path.with_name(f".{path.name}.tmp") for path in texts}
+    at, in_place = Path(), []
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-        move_into_place(temporary, path)
+        for at, text in texts.items():
+            with temporary[at].open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        for at in texts:
+            temporary[at].replace(at)
+            in_place.append(at)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(write_problem(path, error)) from None
+        for one in [*temporary.values(), *in_place]:
+            with contextlib.suppress(OSError):
+                one.unlink(missing_ok=True)
+        raise RunError(write_problem(at, error)) from None
 
 
 def move_into_place(temporary: Path, path: Path) -> None:

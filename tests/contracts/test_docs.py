@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import theobot
+from theobot.bench.answers import BATCH_SIZE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -97,3 +98,14 @@ def test_commands_named_in_the_readme_exist():
     page = read("docs/cli.md")
     for name in re.findall(r"(?m)^theobot ([a-z]+)", read("README.md")):
         assert f"## theobot {name}" in page
+
+
+def test_the_servers_page_tells_how_many_answers_are_under_way():
+    page = " ".join(read("docs/servers.md").split())
+    assert f"up to {2 * BATCH_SIZE}: {BATCH_SIZE} questions to both models" in page
+
+
+def test_the_servers_page_makes_models_with_our_own_export():
+    page = read("docs/servers.md")
+    for other in ("convert_lora_to_gguf", "ADAPTER", "merge_and_unload", "save_pretrained"):
+        assert other not in page

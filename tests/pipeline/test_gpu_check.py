@@ -54,3 +54,14 @@ def test_without_a_gpu_it_says_so_and_fails(check, tmp_path, monkeypatch, capsys
     assert check["main"]() == 1
     assert "start: failed" in capsys.readouterr().out
     assert "No CUDA or ROCm GPU was found" in (tmp_path / "gpu.md").read_text()
+
+
+def test_another_trainer_is_not_measured_without_theobots_first_step(
+    check, tmp_path, monkeypatch, capsys
+):
+    typed = ["--small", "--steps", "1", "--only", "trainer", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", *typed])
+    check["main"]()
+    (part,) = json.loads((tmp_path / "out" / "gpu.json").read_text())["parts"]
+    assert (part["name"], part["status"]) == ("trainer", "not measured")
+    assert "the part theobot did not run" in part["reason"]

@@ -225,6 +225,15 @@ def test_data_check_is_1_with_all_problems_by_line(rows_file, tmp_path, capsys):
     assert [one["kind"] for one in checked[0]["findings"]] == ["format", "format"]
 
 
+def test_data_check_advises_to_fix_only_what_can_be_fixed(tmp_path, capsys):
+    bad = tmp_path / "bad.jsonl"
+    empty = {"prompt": "User: Why?\nAssistant:", "completion": ""}
+    other = {"prompt": "User: Why?\nAssistant:", "completion": "So.", "meta": {"theme": 1}}
+    bad.write_text(f"{json.dumps(empty)}\n{json.dumps(other)}\n")
+    assert cli.main(["data", "check", str(bad)]) == 1
+    assert capsys.readouterr().err == ""
+
+
 def test_data_check_takes_the_question_sets_that_rows_must_not_give_away(tmp_path, capsys):
     for name in ("in_domain", "near_domain", "out_of_domain"):
         (tmp_path / f"{name}_questions.txt").write_text(f"What is {name}?\n")

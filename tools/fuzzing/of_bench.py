@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,8 +263,9 @@ class Marks:
         }
         if data["mode"] == "prefer":
             given = {"choice": "left", "reasons": ["clear"]}
+        marker = zlib.crc32(data["marker"].encode())
         entries = [
-            {"id": f"{abs(hash(data['marker'])):x}"[:8] + f"{number:016x}", "card": card["id"],
+            {"id": f"{marker:08x}{number:016x}", "card": card["id"],
              "at": "2026-01-02T10:00:00.000Z", "ms": 1000, "comment": "good", **given}
             for number, card in enumerate(data["cards"][:3])
         ]  # fmt: skip

@@ -191,6 +191,9 @@ class Scripture(_Target):
             "verse",
         ),
         *("verses", "v.", "vv", "ff", "f", "and", "to", "ch", "Book of", "iv", "XII", "22:39-40"),
+        # What IGNORECASE takes for s, i and k, and what \s takes for a space.
+        *("\u017f", "\u0131", "\u0130", "\u212a", "\r\n", "\u2003", "\u2028", "\x85"),
+        *("chapter 4 of First\r\nJohn", "Rosh-ha-shanah 1:2", "\u0131 John 4:8", "\u0130V:3"),
     )
 
     def run(self, file: str, data: bytes) -> None:

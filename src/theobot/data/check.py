@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _BINS = 12
+_NOT_OF_FORM = (("meta", "metadata"), ("the question is", "empty"), ("the completion is", "empty"))
+"""How sentences begin about rows whose form is sound."""
+
 _LONG = 12
 """Different words from which an answer is long enough to be compared with others."""
 
@@ -113,7 +116,8 @@ def check_examples(examples: Sequence[Example]) -> list[Finding]:
 
 def _split(problem: str) -> tuple[str, str, str]:
     where, _, message = problem.partition(": ")
-    return where, "format", message
+    kind = next((kind for begins, kind in _NOT_OF_FORM if message.startswith(begins)), "format")
+    return where, kind, message
 
 
 def _in_order(findings: list[Finding]) -> list[Finding]:

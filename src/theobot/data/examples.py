@@ -6,14 +6,17 @@ also CSV, Parquet and Hub dataset ids with the same column names.
 
 from __future__ import annotations
 
+import datetime
+import glob
 import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from theobot.data.prompt import Role, Turn, parse_prompt, render_prompt
+from theobot.data.strict_json import UnsureError, read_strict
 from theobot.errors import DataError
 
 EXPECTED = '{"prompt": "User: <question>\\nAssistant:", "completion": "<answer>"}'
@@ -110,16 +113,20 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
 
 def _parse_line(line: bytes) -> dict[str, Any] | str:
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = read_strict(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         return f"not UTF-8 (byte {error.start + 1}). Save the file as UTF-8."
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deeply nested"
-        column = error.pos + 1 if isinstance(error, json.JSONDecodeError) else 1
+    except json.JSONDecodeError as error:
         return (
-            f"not valid JSON at character {column}: {reason}. Each line must be one object "
-            f'{EXPECTED}; a double quote inside a text is written \\".'
+            f"not valid JSON at character {error.pos + 1}: {error.msg}. Each line must be one "
+            f'object {EXPECTED}; a double quote inside a text is written \\".'
         )
+    except UnsureError as error:
+        return f"not valid JSON: {error}. Each line must be one object {EXPECTED}."
+    except RecursionError:
+        return f"not valid JSON: too deeply nested. Each line must be one object {EXPECTED}."
+    except ValueError:
+        return f"not valid JSON: a number has too many digits. Expected an object {EXPECTED}."
     if not isinstance(row, dict):
         return f"found {_kind(row)}; expected an object {EXPECTED}."
     return row
@@ -133,7 +140,11 @@ def _read_table(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any] | s
         # The cache would otherwise grow by a copy of the file with each change of it.
         with tempfile.TemporaryDirectory() as cache:
             table = datasets.load_dataset(
-                kind, data_files=str(path), split="train", cache_dir=cache, keep_in_memory=True
+                kind,
+                data_files=glob.escape(str(path)),
+                split="train",
+                cache_dir=cache,
+                keep_in_memory=True,
             )
     except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
         raise DataError(f"{path}: cannot be read as {kind.upper()}: {_root(error)}.") from None
@@ -158,7 +169,15 @@ def _number_rows(
     table: Iterable[Mapping[str, Any]], name: str
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     for number, row in enumerate(table, start=1):
+        meta = row.get("meta")
+        if isinstance(meta, dict):
+            row = {**row, "meta": {key: _date_as_text(value) for key, value in meta.items()}}
         yield f"{name}:row {number}", dict(row)
+
+
+def _date_as_text(value: Any) -> Any:
+    """A column of dates, which JSON has no word for, as JSONL would hold it: "2024-01-31"."""
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _root(error: BaseException) -> str:
@@ -188,7 +207,7 @@ def _example(row: dict[str, Any], where: str) -> Example | list[str]:
         problems += _meta_problems(meta)
     if problems:
         return problems
-    problems = _text_problems(row["prompt"], row["completion"])
+    problems = text_problems(row["prompt"], row["completion"])
     return problems or Example(row["prompt"], row["completion"], meta, where)
 
 
@@ -205,13 +224,24 @@ def _meta_problems(meta: dict[str, Any]) -> list[str]:
                 if odd is not None or None in value:
                     problems.append(f"meta.{key} holds {_kind(odd)}; only texts were expected.")
     try:
-        json.dumps(meta, ensure_ascii=False).encode()
+        json.dumps(meta, ensure_ascii=False, default=_unwritable).encode()
+    except _UnwritableError as error:
+        problems.append(f"meta holds {error}; expected what JSON can hold. Write it as a text.")
     except (UnicodeEncodeError, RecursionError):
         problems.append("meta holds half of a surrogate pair, or too many lists in lists.")
     return problems
 
 
-def _text_problems(prompt: str, completion: str) -> list[str]:
+class _UnwritableError(TypeError):
+    """A value of a table that JSON has no word for."""
+
+
+def _unwritable(value: object) -> NoReturn:
+    raise _UnwritableError(f"the {type(value).__name__} {value!s:.60}")
+
+
+def text_problems(prompt: str, completion: str) -> list[str]:
+    """What is wrong with the two texts of a row, a sentence each; none: it can be learned."""
     problems = []
     turns = parse_prompt(prompt)
     if turns is None:

@@ -19,7 +19,7 @@ class Finding(NamedTuple):
     Args:
         where: file and line, such as "rows.jsonl:12".
         severity: how grave it is.
-        kind: what it is about: "format", "too_long", "ending", "length", "repeated",
+        kind: what it is about: "format", "empty", "too_long", "ending", "length", "repeated",
             "near_duplicate", "leak", "citation", "quotation", "not_scripture", "one_view",
             "first_person", "absolute", "spelling" or "metadata".
         message: one sentence: what was found, what was expected.

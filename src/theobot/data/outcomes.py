@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Literal, NamedTuple
 
+from theobot.data.examples import text_problems
 from theobot.data.loose_json import Found
 from theobot.data.shapes import to_seed
 
@@ -37,6 +38,10 @@ def finish(one: Found, mended: tuple[str, ...], first: int, last: int) -> Outcom
         return Outcome("rejected", first, last, one.text, (), shaped.problem)
     repairs = (*mended, *one.repairs, *([shaped.change] if shaped.change else []))
     text = one.text
+    wrong = text_problems(shaped.row["prompt"], shaped.row["completion"])
+    if wrong:
+        reason = " ".join(wrong).removesuffix(".")
+        return Outcome("rejected", first, last, one.text, (), reason)
     try:
         if one.repairs or shaped.change or "\n" in text or "\r" in text:
             text = json.dumps(shaped.row, ensure_ascii=False, allow_nan=False)

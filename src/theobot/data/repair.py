@@ -7,6 +7,7 @@ by guessing: what can be read in two ways is rejected with its reason.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 from collections import Counter
@@ -76,6 +77,8 @@ def repair_file(
     Raises:
         DataError: the source cannot be read, or something stands where a file has to be written.
     """
+    source, output = source.expanduser(), output.expanduser()
+    report = report.expanduser() if report else None
     rejects = Path(f"{output}.rejected")
     _refuse(source, [output, rejects, *([report] if report else [])])
     written: dict[Path, Path] = {}
@@ -108,9 +111,11 @@ def repair_file(
         if isinstance(error, OSError):
             if error.filename == str(source):
                 raise DataError(f"{source}: cannot be read: {error.strerror}.") from None
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            advice = "Free some space, or choose" if full else "Choose"
             raise DataError(
-                f"{output}: cannot be written: {error.strerror or error}. Nothing was kept. Free "
-                "some space, or choose another place with -o."
+                f"{output}: cannot be written: {error.strerror or error}. Nothing was kept. "
+                f"{advice} another place with -o."
             ) from None
         raise
     return Repair(output, rejects if bad else None, dict(account.counts), dict(account.kinds))
@@ -130,7 +135,7 @@ def _refuse(source: Path, targets: list[Path]) -> None:
         raise DataError(f"{source}: {what}. Type `theobot data fix FILE -o NEW_FILE`.")
     if source.stat().st_size == 0:
         raise DataError(f"{source}: is empty; there is nothing to mend.")
-    names = [path.expanduser().resolve() for path in (source, *targets)]
+    names = [path.resolve() for path in (source, *targets)]
     problems = [
         f"{path}: exists already, and nothing is overwritten. Choose another name."
         for path in targets

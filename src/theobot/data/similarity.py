@@ -113,8 +113,8 @@ def similar_pairs(
 ) -> Iterator[Pair]:
     """Every pair of sets with a Jaccard index of at least `threshold`; exact, not sampled.
 
-    Sets that alike must share one of their rarest few members (Chaudhuri, Ganti and Kaushik, 2006:
-    prefix filtering), so that only those pairs are compared.
+    Sets that are alike must share one of their rarest few members (Chaudhuri, Ganti and Kaushik,
+    2006: prefix filtering), so that only those pairs are compared.
 
     Args:
         left: the sets; empty ones are like nothing.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from theobot.data.examples import Example, read_examples
 from theobot.data.similarity import content_words, share_content, shingles, similar_pairs
 from theobot.errors import DataError
-from theobot.run_folder import explain_write_errors, write_text
+from theobot.run_folder import explain_write_errors, write_texts
 from theobot.scripture import Status, find_citations
 from theobot.scripture.verses import single_verses
 
@@ -56,6 +56,7 @@ def split_file(source: str | Path, folder: Path, share: float = 0.1, seed: int =
     """
     if not 0 < share < 1:
         raise DataError(f"--dev {share:g}: a share between 0 and 1 was expected, such as 0.1.")
+    folder = folder.expanduser()
     train, dev = folder / "train.jsonl", folder / "dev.jsonl"
     there = [str(path) for path in (train, dev) if path.exists()]
     if there:
@@ -71,9 +72,13 @@ def split_file(source: str | Path, folder: Path, share: float = 0.1, seed: int =
         )
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for path, inside in ((train, False), (dev, True)):
-        rows = [e for place, e in enumerate(examples) if (place in chosen) is inside]
-        write_text(path, "".join(_line(row) for row in rows))
+    lines = [_line(example) for example in examples]
+    write_texts(
+        {
+            path: "".join(line for place, line in enumerate(lines) if (place in chosen) is inside)
+            for path, inside in ((train, False), (dev, True))
+        }
+    )
     return Split(train, dev, len(examples) - len(chosen), len(chosen), len(groups))
 
 

@@ -60,7 +60,7 @@ def check_wording(example: Example) -> Iterator[Finding]:
     yield from _voice(where, own)
     if example.meta.get("qtype") not in ("misconception", "cannot_verify"):
         yield from _claims(where, own)
-    if kind and kind.discusses and len(set(_CONTRAST.findall(own.casefold()))) < 1:
+    if kind and kind.discusses and not _CONTRAST.search(own.casefold()):
         yield warning(where, "one_view", "discusses, but only one view can be seen; add the other.")
     for word, british in american_words(own):
         yield warning(where, "spelling", f'"{word}" is American; British: "{british}".')

@@ -156,7 +156,7 @@ def _no_such_book(plain: str, match: re.Match[str], number: str) -> Iterator[Cit
     if places and places[0].verse is not None and match["book"][:1].isupper():
         place = places[0]
         text = plain[place.start : place.end]
-        name = f"{books.NUMBERS[number.lower()]} {match['book']}"
+        name = f"{books.number_of(number)} {match['book']}"
         why = f"the Bible has no book {name}"
         yield Citation(place.start, place.end, text, "bible", text, Status.MISSING, why)
 
@@ -191,8 +191,7 @@ def _find_reversed(plain: str) -> Iterator[Citation]:
     """Find "chapter 5 of Matthew" and "verse 9 of Matthew 5"."""
     for pattern in (_CHAPTER_FIRST, _VERSE_FIRST):
         for match in pattern.finditer(plain):
-            number = match["number"].strip(" .\n") if match["number"] else None
-            name = books.look_up(number, match["book"])
+            name = books.look_up(match["number"], match["book"])
             if name is None or not match["book"][0].isupper():
                 continue
             chapter = value_of(match["chapter"])

@@ -171,15 +171,18 @@ class Name(NamedTuple):
     word: bool
 
 
-NUMBERS = {"1": 1, "i": 1, "first": 1, "1st": 1, "one": 1, "2": 2, "ii": 2, "second": 2, "2nd": 2}
-NUMBERS |= {"two": 2, "3": 3, "iii": 3, "third": 3, "3rd": 3, "three": 3, "4": 4, "iv": 4}
-NUMBERS |= {"fourth": 4, "4th": 4, "four": 4}
-"""How people write the number of a book."""
+_NUMBERS = {"i": 1, "first": 1, "one": 1, "ii": 2, "second": 2, "two": 2}
+_NUMBERS |= {"iii": 3, "third": 3, "three": 3, "iv": 4, "fourth": 4, "four": 4}
 
 
 def fold(name: str) -> str:
     """A written name without its dots, extra spaces and capitals."""
     return " ".join(name.lower().replace(".", " ").split())
+
+
+def number_of(written: str) -> int:
+    """The number of a book, 1 to 4, as `NUMBER_PATTERN` finds it: "First ", "2nd", "III."."""
+    return int(written[0]) if written[0].isdigit() else _NUMBERS[fold(written)]
 
 
 def _names() -> tuple[dict[str, Name], dict[str, dict[int, str]]]:
@@ -214,7 +217,7 @@ def look_up(number: str | None, written: str) -> Name | None:
     alias = fold(written)
     if number is None:
         return SINGLE.get(alias)
-    title = NUMBERED.get(alias, {}).get(NUMBERS[number.lower().strip(" .\n\t")])
+    title = NUMBERED.get(alias, {}).get(number_of(number))
     return Name((title,), False, False, len(alias) < 3) if title else None
 
 

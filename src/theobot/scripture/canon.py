@@ -1,7 +1,8 @@
 """Which chapters and verses the Bible has, in the English, Hebrew and Greek numbering.
 
-The English numbering is `pythonbible`'s. Bibles of Jews, Catholics and Orthodox Christians number
-some places differently or have more books; a place that stands in any of them exists.
+The English numbering of the 66 books is `pythonbible`'s. Bibles of Jews, Catholics and Orthodox
+Christians number some places differently or have more books; a place that stands in any of them
+exists.
 """
 
 from __future__ import annotations
@@ -12,19 +13,35 @@ import pythonbible
 
 from theobot.scripture.citation import EXISTS, Judgement, Status
 
-# Books and additions that pythonbible lacks: verses of each chapter, in the longer of the usual
-# editions (Vulgate or NRSV), so that no true reference is called wrong.
-_MORE_BOOKS: dict[str, tuple[int, ...]] = {
-    "Judith": (16, 28, 15, 17, 29, 21, 32, 36, 19, 23, 23, 20, 31, 19, 15, 31),
-    "Baruch": (22, 35, 38, 37, 9, 73),
-    "Letter of Jeremiah": (73,),
-    "Susanna": (64,),
-    "Bel and the Dragon": (42,),
-    "Prayer of Azariah": (68,),
-    "Prayer of Manasseh": (15,),
-    "3 Maccabees": (29, 33, 30, 21, 51, 41, 23),
-    "4 Maccabees": (35, 24, 21, 26, 38, 35, 25, 29, 32, 21, 27, 20, 27, 20, 32, 25, 24, 24),
-    "2 Esdras": (40, 48, 36, 52, 56, 59, 140, 63, 47, 60, 46, 51, 58, 48, 63, 78),
+# Books and additions that pythonbible lacks, or whose verses it counts wrongly: verses of each
+# chapter in the NRSV, and after a stroke those of the longest edition where that has more (Vulgate,
+# Douay-Rheims, King James, Septuagint), so that no true reference is called wrong. Compiled from
+# the versification tables of the SWORD project (NRSVA, KJVA, Catholic, Vulg, LXX) and of the
+# Copenhagen Alliance (eng, vul); each longest count stands in two of them at least, but for
+# chapters 7 and 12 of 4 Maccabees, where the larger of two claims is kept.
+_MORE_BOOKS = {
+    title: [tuple(int(count) for count in chapter.split("/")) for chapter in counts.split()]
+    for title, counts in {
+        "Tobit": "22/25 14/23 17/25 21/23 22/28 18/22 16/20 21/24 6/12 13/14 18/21 22 17/23 15/17",
+        "Judith": "16 28 10/15 15/17 24/29 21 32 36 14/19 23 23 20 20/31 19 14/15 25/31",
+        "Wisdom": "16 24/25 19 20 23/24 25/27 30 21 18/19 21 26/27 27 19 31 19 29 21 25 22",
+        "Sirach": "30/40 18/23 31/34 31/36 15/18 37 36/40 19/22 18/25 31/34 34/36 18/19 26/32 27 "
+        "20/22 30/31 32 33 30 31/33 28/31 27/33 27/38 34/47 26/36 29 30/33 26/30 28/35 "
+        "25/27 31/42 24/28 33 31 26 31 31/34 34/39 35/41 30/32 22/28 25/26 33/37 23/27 "
+        "26/31 20/23 25/31 25/28 16/19 29/31 30/38",
+        "Baruch": "22 35 37/38 37 9 73",
+        "Letter of Jeremiah": "73",
+        "Susanna": "64",
+        "Bel and the Dragon": "42",
+        "Prayer of Azariah": "68",
+        "Prayer of Manasseh": "15",
+        "1 Maccabees": "64/67 70 60 61 68 63 50 32 73 89 74 53/54 53/54 49 41 24",
+        "2 Maccabees": "36 32/33 40 50 27 31 42 36 29 38 38 45/46 26 46 39/40",
+        "3 Maccabees": "29 33 30 21 51 41 23",
+        "4 Maccabees": "35 24 21 26 38 35 23/25 29 32 21 27 19/20 27 20 32 25 24 24",
+        "1 Esdras": "58 30/31 24 63 73 34 15 96/97 55/56",
+        "2 Esdras": "40 48 36 52 56 59 140 63 47 59/60 46 51 58 48 63 78",
+    }.items()
 }
 _CATHOLIC: dict[str, dict[int, int]] = {
     "Daniel": {3: 100, 13: 65, 14: 42},
@@ -85,19 +102,17 @@ _SPLIT = {("3 John", 1): 15, ("Revelation", 12): 18}
 
 @cache
 def enum_of(title: str) -> pythonbible.Book | None:
-    """Pythonbible's name of a book; None where it does not know the book."""
+    """Pythonbible's name of a book; None where it does not know the book, or not its verses."""
+    if title in _MORE_BOOKS:
+        return None
     number, _, name = title.partition(" ")
     written = f"{name}_{number}" if number.isdigit() else title
-    key = written.upper().replace(" ", "_")
-    key = {"WISDOM": "WISDOM_OF_SOLOMON", "SIRACH": "ECCLESIASTICUS"}.get(key, key)
-    return pythonbible.Book.__members__.get(key)
+    return pythonbible.Book.__members__[written.upper().replace(" ", "_")]
 
 
 @cache
 def chapters(title: str) -> int:
     """How many chapters a book has in English Bibles."""
-    if title == "2 Maccabees":
-        return 15  # pythonbible gives it the 16 of the first book
     book = enum_of(title)
     return int(pythonbible.get_number_of_chapters(book)) if book else len(_MORE_BOOKS[title])
 
@@ -109,8 +124,24 @@ def verses(title: str, chapter: int) -> int:
         return 0
     book = enum_of(title)
     if book is None:
-        return _MORE_BOOKS[title][chapter - 1]
+        return _MORE_BOOKS[title][chapter - 1][0]
     return int(pythonbible.get_number_of_verses(book, chapter))
+
+
+def most_verses(title: str, chapter: int) -> int:
+    """How many verses a chapter has in the edition that counts most; 0: there is no such chapter.
+
+    Args:
+        title: one of `books.TITLES`.
+        chapter: number of the chapter.
+    """
+    longest = max(_CATHOLIC.get(title, {}).get(chapter, 0), _SPLIT.get((title, chapter), 0))
+    longest = max(longest, _HEBREW.get(title, {}).get(chapter, 0), verses(title, chapter))
+    if title == "Psalms" and chapter in _TITLED | _TWICE_TITLED:
+        longest += 2 if chapter in _TWICE_TITLED else 1
+    if longest and title in _MORE_BOOKS:
+        longest = _MORE_BOOKS[title][chapter - 1][-1]
+    return longest
 
 
 def judge_chapter(title: str, chapter: int) -> Judgement:
@@ -135,20 +166,24 @@ def judge_verse(title: str, chapter: int, verse: int) -> Judgement:
     if not count:
         return Judgement(Status.MISSING, _no_chapter(title, chapter))
     place = f"{_singular(title)} {chapter}" if chapters(title) > 1 else title
+    most = most_verses(title, chapter) if title in _MORE_BOOKS else count
     have = f"{count} verse{'s' if count != 1 else ''}"
+    if most > count:
+        have += f", in some editions {most}"
     return Judgement(Status.MISSING, f"{place} has {have}, so there is no verse {verse}")
 
 
 def _elsewhere(title: str, chapter: int, verse: int) -> str:
     """Which other numbering has the place; empty: none."""
+    if verse > most_verses(title, chapter):
+        return ""
+    if title in _MORE_BOOKS:
+        return "in the numbering of some editions only"
     if verse <= _CATHOLIC.get(title, {}).get(chapter, 0):
         return "in Catholic and Orthodox Bibles"
     if verse <= _SPLIT.get((title, chapter), 0):
         return "a verse of its own in some translations only"
-    longer = _HEBREW.get(title, {}).get(chapter, 0)
-    if title == "Psalms" and chapter in _TITLED | _TWICE_TITLED:
-        longer = verses(title, chapter) + (2 if chapter in _TWICE_TITLED else 1)
-    return "in the numbering of Hebrew Bibles" if verse <= longer else ""
+    return "in the numbering of Hebrew Bibles"
 
 
 def _no_chapter(title: str, chapter: int) -> str:

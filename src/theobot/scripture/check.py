@@ -1,7 +1,7 @@
 """Check a file for scripture: every citation with its line, span, status and why.
 
-Plain text is read line by line of its paragraphs; of JSONL every text that people read (prompt,
-completion, question, reference, messages), each with the line of its row.
+Plain text is read as one passage; of JSONL every text that people read (prompt, completion,
+question, reference, messages), each with the line of its row.
 """
 
 from __future__ import annotations

@@ -93,16 +93,24 @@ class Judgement(NamedTuple):
 
 EXISTS = Judgement(Status.EXISTS)
 
+# Spaces and ends of lines other than "\n"; the last one of Unicode is U+3000.
+_SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != "\n"]
 _SAME_LENGTH = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\uff0d", "-")
-    | dict.fromkeys("\u00a0\u2007\u2009\u200a\u202f\u3000", " ")
+    | dict.fromkeys(_SPACES, " ")
     | dict.fromkeys("\u2018\u2019\u201b\u02bc\u02bb\u02bf\u02be\u0060\u00b4", "'")
     | {"\uff1a": ":", "\u2236": ":", "\ua789": ":"}
+    # IGNORECASE takes these for i, s and k, so that a key looked up afterwards would be missing.
+    | {"\u0131": "i", "\u0130": "I", "\u017f": "s", "\u212a": "K"}
 )
 
 
 def plain(text: str) -> str:
-    """The text with one kind of dash, space, apostrophe and colon, each letter in its old place."""
+    """The text with one kind of dash, space, apostrophe and colon, each letter in its old place.
+
+    Of white space only spaces and line feeds are left; "i", "s" and "k" have no other letter that
+    a pattern with IGNORECASE would take for them.
+    """
     return text.translate(_SAME_LENGTH)
 
 

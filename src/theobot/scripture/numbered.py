@@ -148,6 +148,11 @@ _WORKS = (
         re.compile("[Dd]ham|[Dd]harm|Dhp|DHAM"),
     ),
 )
+_SIKH = re.compile("Granth|Guru")
+_NEAR = 2_000
+"""Letters before and after a number in which its scripture has to be named."""
+
+_ISSUE = re.compile(r"\s*(?:edition|revision|version|update)")
 _ANG_OF_ANOTHER = re.compile(r"\s*of\s+the\s+(?:Sri\s+)?Dasam", re.IGNORECASE)
 
 
@@ -208,10 +213,10 @@ def _is_part(plain: str, match: re.Match[str], item: re.Match[str], work: _Work)
     """Whether a number after a title counts its parts: not a year, a time or a number of things."""
     first, end = int(item["first"]), item.end()
     if match[0].lower().startswith("ang") and plain[end : end + 1] == ",":
-        return "Granth" in plain or "Guru" in plain  # else a person's name and age
+        return _SIKH.search(plain, max(0, end - _NEAR), end + _NEAR) is not None  # else an age
     if match["key"]:
         return _ANG_OF_ANOTHER.match(plain, end) is None
-    if is_count(plain, end) or re.match(r"\s*(?:edition|revision|version|update)", plain[end:]):
+    if is_count(plain, end) or _ISSUE.match(plain, end):
         return False
     year = 1400 <= first <= 2100
     if work.corpus == "ccc":

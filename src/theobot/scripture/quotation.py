@@ -194,7 +194,11 @@ def _closer_verse(words: list[str], verses: list[int], name: str) -> str | None:
 
 
 def verse_ids(reference: str) -> list[int]:
-    """Ids of pythonbible for a Bible reference in this package's own form; empty: not a verse."""
+    """Ids of pythonbible for a Bible reference in this package's own form.
+
+    Empty: not a verse, or one of its ends has no such number in English Bibles ("Genesis 32:32-33"
+    is in the numbering of Hebrew ones, where each of these verses is another).
+    """
     match = re.fullmatch(r"(.+?) (?:(\d+):)?(\d+)(?:-(?:(\d+):)?(\d+))?", reference)
     if match is None:
         return []
@@ -204,11 +208,12 @@ def verse_ids(reference: str) -> list[int]:
         return []
     chapter, verse = int(match[2] or 1), int(match[3])
     last_chapter, last = int(match[4] or chapter), int(match[5] or verse)
+    if verse > canon.verses(title, chapter) or last > canon.verses(title, last_chapter):
+        return []
     ids = []
     for number in range(chapter, last_chapter + 1):
         low = verse if number == chapter else 1
         high = last if number == last_chapter else canon.verses(title, number)
-        high = min(high, canon.verses(title, number))
         ids += [pythonbible.get_verse_id(book, number, at) for at in range(low, high + 1)]
     return ids
 

@@ -16,7 +16,7 @@ from theobot.scripture.citation import (
     is_count,
 )
 from theobot.scripture.places import Place, judge, near, read_verses
-from theobot.scripture.tractates import FOLIOS, MISHNAYOT, NAMES
+from theobot.scripture.tractates import FOLIOS, MISHNAYOT, NAMES, fold
 
 # Abbreviations that mean a tractate only after "Mishnah", "Talmud", "m." or "b.".
 _NEEDS_WORK = frozenset("ber shab pes ket ned git kid bk bm bb sanh mak az hul".split())
@@ -53,8 +53,8 @@ def find(plain: str) -> Iterator[Citation]:
         plain: the text after `citation.plain`.
     """
     for match in near(_CITED, _ANCHOR, plain):
-        written = re.sub(r"[\s-]+", " ", match["title"].lower())
-        title = NAMES[written] if written in NAMES else NAMES[match["title"].lower()]
+        written = fold(match["title"])
+        title = NAMES[written]
         named = match["work"] is not None
         if not match["title"][0].isupper() or (written in _NEEDS_WORK and not named):
             continue

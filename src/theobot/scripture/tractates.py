@@ -88,7 +88,13 @@ MISHNAYOT: dict[str, tuple[int, ...]] = {}
 """Mishnayot of each chapter of each tractate."""
 
 NAMES: dict[str, str] = {}
-"""Written names, in small letters, and the tractate they mean."""
+"""Written names after `fold`, and the tractate they mean."""
+
+
+def fold(name: str) -> str:
+    """A written name in small letters, with one space for each hyphen or run of spaces."""
+    return " ".join(name.lower().replace("-", " ").split())
+
 
 for _line in _TABLE.strip().splitlines():
     _title, _folio, _counts, _others = (part.strip() for part in _line.split("|"))
@@ -96,4 +102,4 @@ for _line in _TABLE.strip().splitlines():
     if _folio != "-":
         FOLIOS[_title] = (int(_folio[:-1]), _folio[-1])
     for _name in (_title.lower(), *_PHRASES.findall(_others)):
-        NAMES[_name] = _title
+        NAMES[fold(_name)] = _title

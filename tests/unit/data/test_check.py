@@ -107,7 +107,7 @@ def test_a_file_is_told_whole_in_the_order_of_its_lines(file):
     assert told == [
         ("rows.jsonl:2", "format", Severity.ERROR),
         ("rows.jsonl:3", "too_long", Severity.ERROR),
-        ("rows.jsonl:4", "format", Severity.ERROR),
+        ("rows.jsonl:4", "empty", Severity.ERROR),
         ("rows.jsonl:5", "format", Severity.ERROR),
     ]
     assert checked.count(Severity.ERROR) == 4

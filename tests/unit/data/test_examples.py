@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from theobot.data.examples import find_problems, read_examples
@@ -155,3 +158,42 @@ def test_metadata_of_the_wrong_kind_is_told_by_line(tmp_path, meta, sentence):
     _, problems = find_problems(file)
     assert len(problems) == 1
     assert sentence in problems[0]
+
+
+def test_a_column_of_dates_is_read_as_text_and_octets_are_refused(tmp_path):
+    good = {"prompt": PROMPT, "completion": "So."}
+    dated = tmp_path / "dated.parquet"
+    pq.write_table(
+        pa.Table.from_pylist([{**good, "meta": {"as_of": date(2024, 1, 31), "theme": "A"}}]), dated
+    )
+    (example,) = read_examples(dated)
+    assert example.meta == {"as_of": "2024-01-31", "theme": "A"}
+    raw = tmp_path / "raw.parquet"
+    pq.write_table(pa.Table.from_pylist([{**good, "meta": {"note": b"x"}}]), raw)
+    with pytest.raises(DataError, match=r"row 1: meta holds the bytes b'x'"):
+        read_examples(raw)
+
+
+@pytest.mark.parametrize("name", ["rows[1].csv", "rows (1).csv", "row?.csv", "ro*.csv"])
+def test_a_table_is_found_whatever_its_name(tmp_path, name):
+    file = tmp_path / "[a]" / name
+    file.parent.mkdir()
+    file.write_text('prompt,completion\n"User: Why?\nAssistant:",So.\n')
+    assert [one.completion for one in read_examples(file)] == ["So."]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (f'{{"prompt": "{{}}", "completion": "x", "n": {"1" * 5000}}}', "too many digits"),
+        ('{"prompt": "a", "completion": "x", "n": NaN}', "NaN is no JSON value"),
+        ('{"prompt": "a", "prompt": "b", "completion": "x"}', "the same key stands twice"),
+        ("[" * 100_000, "too deeply nested"),
+    ],
+)
+def test_what_fixing_would_refuse_is_not_sound(tmp_path, line, sentence):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(line + "\n")
+    (problem,) = find_problems(file)[1]
+    assert sentence in problem
+    assert problem.startswith("rows.jsonl:1: not valid JSON")

@@ -81,7 +81,6 @@ def test_every_recoverable_text_comes_back_and_every_other_line_is_reported(
         ('"Write {"a": "b"}"', 'Write {"a": "b"}'),
         ('"It is 6" long"', 'It is 6" long'),
         ('"a "b", "prompts": "c" d"', 'a "b", "prompts": "c" d'),
-        ('""', ""),
         ('"tab\there"', "tab\there"),
         ('"two\nlines\n\nmore"', "two\nlines\n\nmore"),
         ('"back \\d slash"', "back \\d slash"),
@@ -260,7 +259,7 @@ def test_a_text_comes_back_whole_or_its_line_is_reported(question, completion, q
         row["meta"] = {"id": "A"}
     (outcome,) = repair_lines([Line(1, unquoted(row, quotes), "\n")])
     if outcome.kind == "rejected":
-        assert not quotes
+        assert not (quotes and question.strip() and completion.strip())
     else:
         assert json.loads(outcome.text) == row
 
@@ -411,3 +410,38 @@ def test_strict_json_is_not_touched_by_the_scanner():
     (found,) = read_objects(text)
     assert found.row == json.loads(text)
     assert found.repairs == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"question": "Explain:\\nUser: hi", "answer": "b"}',
+        '{"question": "", "answer": ""}',
+        '{"prompt": "User: Why?\\nAssistant:", "completion": ""}',
+        '{"prompt": "User:  \\nAssistant:", "completion": "So."}',
+        "question,answer\nWhy?,\n",
+        f'{{{PROMPT}, "completion": ""',
+    ],
+)
+def test_no_row_is_called_mended_that_the_check_refuses(tmp_path, body):
+    (outcome,) = [one for one in repair(tmp_path, body) if one.text]
+    assert outcome.kind == "rejected"
+    assert outcome.reason
+
+
+def test_a_home_folder_in_quotation_marks_is_no_folder_named_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text(f'{{{PROMPT}, "completion": "So."}}\n')
+    result = repair_file(Path("~/in.jsonl"), Path("~/zz/x.jsonl"), Path("~/report.json"))
+    assert result.output == tmp_path / "zz" / "x.jsonl"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "report.json", "zz"]
+
+
+def test_room_is_named_only_where_it_is_lacking(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text(f'{{{PROMPT}, "completion": "So."}}\n')
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match=r"File exists\. .*Choose another place") as caught:
+        repair_file(source, tmp_path / "file" / "x.jsonl")
+    assert "space" not in str(caught.value)

@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from theobot.data.examples import Example, read_examples
 from theobot.data.split import clusters_of, split_file
-from theobot.errors import DataError
+from theobot.errors import DataError, RunError
 
 
 def row(question: str, answer: str = "An answer.", **meta: object) -> dict:
@@ -87,3 +88,26 @@ def test_too_few_clusters_and_odd_shares_are_refused(tmp_path):
     with pytest.raises(DataError, match="between 0 and 1"):
         split_file(source, tmp_path / "out", 1.0)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_at_the_second_file_leaves_neither(tmp_path):
+    source = write(
+        tmp_path / "a.jsonl", [row(f"What is topic {n}?", cluster=f"c{n}") for n in range(9)]
+    )
+    folder = tmp_path / "parts"
+    # A folder in the place of the second file, as far as it can be made without a full disk.
+    (folder / ".dev.jsonl.tmp").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"dev.jsonl: cannot be written"):
+        split_file(source, folder, 0.3)
+    assert [path.name for path in folder.iterdir()] == [".dev.jsonl.tmp"]
+    (folder / ".dev.jsonl.tmp").rmdir()
+    assert split_file(source, folder, 0.3).dev.is_file()
+
+
+def test_a_home_folder_in_quotation_marks_is_no_folder_named_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    source = write(
+        tmp_path / "a.jsonl", [row(f"What is topic {n}?", cluster=f"c{n}") for n in range(9)]
+    )
+    assert split_file(source, Path("~/parts"), 0.3).train == tmp_path / "parts" / "train.jsonl"

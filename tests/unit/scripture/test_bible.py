@@ -213,3 +213,63 @@ def test_ordinary_prose_holds_no_reference():
     prose = "In 2021 there were 12 pupils, 3:16 on the clock, and 4 marks for each of 5 answers. "
     assert not re.search("Genesis", prose)
     assert found(prose * 20) == NONE
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("chapter 4 of First\r\nJohn", "1 John 4"),
+        ("verse 8 of First\r\nJohn 4", "1 John 4:8"),
+        ("chapter 4 of 1\u2003John", "1 John 4"),
+        ("chapter 4 of 1st. John", "1 John 4"),
+        ("First\r\nJohn 4:8", "1 John 4:8"),
+        ("Matthew\r\n5:9", "Matthew 5:9"),
+        ("\u0131 John 4:8", "1 John 4:8"),
+        ("1nd John 4:8", "1 John 4:8"),
+        ("Matthew \u0130V:3", "Matthew 4:3"),
+        ("Matthew chapter \u017fix verse 3", "Matthew 6:3"),
+        ("P\u017falms 23:1", "Psalm 23:1"),
+        ("Mar\u212a 4:3", "Mark 4:3"),
+    ],
+)
+def test_letters_and_spaces_of_other_texts_are_read_like_ours(text, reference):
+    (one,) = find_citations(f"See {text}.")
+    assert (one.text, one.reference) == (text, reference)
+
+
+def test_a_number_that_no_book_has_may_be_written_in_any_way():
+    assert [status for *_, status in found("See 4\u2003Corinthians 1:2 and \u0131V John 1:2.")] == [
+        "missing",
+        "missing",
+    ]
+
+
+ODD = [
+    "\u017f",
+    "\u0131",
+    "\u0130",
+    "\u212a",
+    "\r\n",
+    "\u2003",
+    "\u2028",
+    "\x85",
+    "\x1f",
+    "\t",
+    "\v",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_text_with_odd_letters_or_spaces_ends_in_an_error(odd):
+    texts = [
+        "chapter six of First Corinthians; verse 8 of III John 1; 4 Kings 2:3; 2nd Peter iv. 3",
+        "Mishnah Rosh Hashanah 1:2; Shabbat 31a; Baba Metzia 59b; Talmud Kiddushin 30b",
+        "Surah Al-Ikhlas 112:1; Sahih Muslim 16; Dhammapada 5; Guru Granth Sahib 473; CCC 2267",
+        "Bhagavad Gita 2:47; page 3 of the Catechism; paragraph 4 of the Dhammapada; HV 14",
+    ]
+    letters = {"\u017f": "sS", "\u0131": "iI", "\u0130": "iI", "\u212a": "kK"}.get(odd, " ")
+    for text in texts:
+        places = [at for at, letter in enumerate(text) if letter in letters]
+        changed = [text[:at] + odd + text[at + 1 :] for at in places]
+        for one in [*changed, re.sub(f"[{letters}]", odd, text)]:
+            assert all(one[c.start : c.end] == c.text for c in find_citations(one))

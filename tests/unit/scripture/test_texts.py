@@ -22,7 +22,8 @@ def test_one_verse_and_a_short_range():
 @pytest.mark.parametrize(
     "text",
     ["Genesis 60:5", "Matthew 5", "Qur'an 2:256", "Tobit 4:15", f"Psalm 23:1-{MOST_VERSES + 1}",
-     "Genesis 1:30-2:7", "Acts 8:37"],
+     "Genesis 1:30-2:7", "Acts 8:37",
+     "Genesis 32:32-33", "Psalm 3:8-9", "Malachi 3:18-19", "Wisdom 19:22", "2 Maccabees 12:44"],
 )  # fmt: skip
 def test_nothing_is_given_for(text: str):
     assert words(text) is None
