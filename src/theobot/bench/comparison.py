@@ -83,7 +83,7 @@ class Comparison(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What follows from the three primary comparisons.
+    """What follows from the primary comparisons.
 
     Args:
         exit_code: 0 the plan is met, 3 it is not, 4 one cannot tell.
@@ -192,14 +192,14 @@ def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:
 
 
 def decide(
-    better: Comparison, not_worse: Sequence[Comparison], rival: str | None = None
+    better: Sequence[Comparison], not_worse: Sequence[Comparison], rival: str | None = None
 ) -> Decision:
-    """Whether the plan is met: better in its domain, and nowhere else worse by the margin.
+    """Whether the plan is met: every claim of it holds; one of which nothing is known does not.
 
     A conjunction of claims needs no correction of the levels (intersection-union test).
 
     Args:
-        better: the set on which Theobot is to be better.
+        better: the sets on which Theobot is to be better.
         not_worse: the sets on which it must not be worse by the margin.
         rival: another adapter that it is compared with; None for the base it was made from.
     """
@@ -211,19 +211,32 @@ def decide(
         helped, idle, harmed = (
             f"Theobot is {word} than {rival}" for word in ("better", "no better", "worse")
         )
-    lost = [one.name for one in (better, *not_worse) if one.verdict is Verdict.WORSE]
+    lost = [one.name for one in (*better, *not_worse) if one.verdict is Verdict.WORSE]
     if lost:
         return Decision(3, f"{harmed}: worse on {_names(lost)}.", False)
-    if better.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE):
-        words = f"{idle}: {better.verdict} on {_names([better.name])}."
-        return Decision(3, words, False)
-    open_sets = [one.name for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
-    if better.verdict is not Verdict.BETTER:
-        open_sets.insert(0, better.name)
+    missed = [one for one in better if one.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE)]
+    if missed:
+        words = "; ".join(f"{one.verdict} on {_names([one.name])}" for one in missed)
+        if any(one.verdict is Verdict.BETTER for one in better):
+            idle = "The plan is not met"
+        return Decision(3, f"{idle}: {words}.", False)
+    open_sets = [one for one in better if one.verdict is not Verdict.BETTER]
+    open_sets += [one for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
     if open_sets:
-        return Decision(4, f"Cannot tell yet on {_names(open_sets)}.", None)
-    words = f"{helped}: better on {_names([better.name])}, and not worse elsewhere."
-    return Decision(0, words, True)
+        return Decision(4, _open_words(open_sets), None)
+    claims = [f"better on {_names([one.name for one in better])}"] if better else []
+    claims += [f"not worse on {_names([one.name for one in not_worse])}"] if not_worse else []
+    return Decision(0, f"{helped if better else 'As planned'}: {', and '.join(claims)}.", True)
+
+
+def _open_words(sets: Sequence[Comparison]) -> str:
+    """Of which sets one cannot tell, those apart that have no score at all."""
+    scored = [one.name for one in sets if one.n]
+    unscored = [one.name for one in sets if not one.n]
+    words = f"Cannot tell yet on {_names(scored)}; " if scored else "Cannot tell: "
+    if not unscored:
+        return f"{words.removesuffix('; ')}."
+    return f"{words}no {_names(unscored, 'question')} could be scored."
 
 
 def _cells(base: Sequence[float], theobot: Sequence[float]) -> tuple[int, int, int, int]:
@@ -237,5 +250,5 @@ def _more_questions(error: float, n: int, margin: float) -> int | None:
     return max(1, questions_for_margin(error, n, margin) - n)
 
 
-def _names(sets: Sequence[str]) -> str:
-    return ", ".join(name.replace("_", "-") for name in sets) + " questions"
+def _names(sets: Sequence[str], noun: str = "questions") -> str:
+    return f"{', '.join(name.replace('_', '-') for name in sets)} {noun}"

@@ -20,7 +20,7 @@ from theobot.bench.judge.results import summarise_judge
 from theobot.bench.plan import changed_since_first_answer, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.report.model import QuestionRow, Report, plain
-from theobot.bench.rival import BASE
+from theobot.bench.rival import BASE, WITHOUT_VERSES
 from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scoring.rates import count_rates
 from theobot.bench.scoring.scores import chrf, count_citations
@@ -157,13 +157,14 @@ def _seen(question: Question) -> str | None:
 
 
 def _decide(answered: Answered, primary: list[Comparison], cut: Mapping[str, float]) -> Decision:
-    claims = dict(planned_sets(answered.plan))
-    better = [one for one in primary if claims[one.name].hypothesis == "better" and one.n]
-    others = [one for one in primary if claims[one.name].hypothesis == "not_worse" and one.n]
-    if not better:
-        return Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    rival = answered.rival
-    decision = decide(better[0], others, None if rival == BASE else rival.name)
+    claims, rival = dict(planned_sets(answered.plan)), answered.rival
+    better = [one for one in primary if claims[one.name].hypothesis == "better"]
+    others = [one for one in primary if claims[one.name].hypothesis == "not_worse"]
+    if rival == WITHOUT_VERSES:
+        # Asked are the questions alone that name verses: nothing can be harmed in other sets.
+        asked = {question.set for question in answered.questions}
+        others = [one for one in others if one.name in asked]
+    decision = decide(better, others, None if rival == BASE else rival.name)
     long = [name for name, share in cut.items() if share > answered.plan.truncation_limit]
     if decision.exit_code == 4 and long:
         names = ", ".join(name.replace("_", "-") for name in long)
