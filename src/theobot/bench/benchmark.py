@@ -167,9 +167,13 @@ def _write_probes(
 ) -> None:
     """Measure and keep what a report says beside the answers, unless an earlier call has."""
     records = read_answers(ready.store)
-    _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") == records[0].plan:
+    saved.refuse_equal_answers(records)
+    path = folder / saved.PROBES
+    if saved.read_object(path).get("answers") == records[0].plan:
         return
+    with explain_write_errors(path):
+        # What stands there is of other answers, and so are the choices from now on.
+        path.unlink(missing_ok=True)
     probes = {
         "answers": records[0].plan,
         "adapter_effect": ready.effect,
@@ -177,7 +181,7 @@ def _write_probes(
         **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
     }
     kept = {key: value for key, value in probes.items() if value is not None}
-    write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
+    write_json(path, kept | {"plan_changes": ready.changes})
 
 
 class _Ready(NamedTuple):
@@ -258,11 +262,12 @@ def rejudge(folder: Path) -> BenchResult:
     """Write everything that follows from saved answers, without a model.
 
     Raises:
-        InvalidRunError: too many answers are missing.
+        InvalidRunError: too many answers are missing, or all of both arms are the same.
         TheobotError: a file is missing or damaged.
     """
     answered = saved.read_answered(folder)
     saved.refuse_incomplete(answered)
+    saved.refuse_equal_answers(answered.records.values())
     report = judge(folder, answered)
     records = list(answered.records.values())
     health = measure_health(answered.questions, records)
@@ -405,17 +410,6 @@ def _explain_what_is_kept(store: Path) -> Iterator[None]:
             raise
         kept = f"The answers so far are kept in {store}; type the same command again to go on."
         raise ServerError([*error.problems, kept], error.status) from None
-
-
-def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
-    texts: dict[str, set[str]] = {}
-    for record in records:
-        texts.setdefault(record.id, set()).add(record.text)
-    if texts and all(len(found) == 1 for found in texts.values()):
-        raise InvalidRunError(
-            f"All {len(texts)} answers of both are the same, letter for letter: there is no effect "
-            "that could be judged. Check that the adapter was trained to its end."
-        )
 
 
 def _probe(

@@ -17,7 +17,7 @@ from typing import Any
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
 from theobot.bench.judge.results import summarise_judge
-from theobot.bench.plan import changed_since_first_answer, planned_sets
+from theobot.bench.plan import changed_since_first_answer, differences, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
 from theobot.bench.report.model import QuestionRow, Report, plain
 from theobot.bench.rival import BASE, WITHOUT_VERSES
@@ -59,7 +59,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
     ]
     changed = changed_since_first_answer(folder, plan)
     names = answered.rival.headings
-    changes = [*answered.probes.get("plan_changes", [])]
+    changes = [*answered.probes.get("plan_changes", []), *_other_than_planned(answered)]
     if changed and not changes:
         changes = ["plan.json is not the file that was there when the first answer was written"]
     return Report(
@@ -67,7 +67,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         # When the plan was made, not now: judged again, the same answers give the same files.
         created=plan.created,
         plan_status="changed after answers were seen" if changed or changes else "planned",
-        plan_changes=changes,
+        plan_changes=list(dict.fromkeys(changes)),
         decision=_decide(answered, primary, cut),
         sets=primary,
         rows=[_row(answered, question) for question in answered.pairs],
@@ -90,6 +90,15 @@ def make_report(answered: Answered, folder: Path) -> Report:
         random_seed=plan.random_ten_seed,
         arms=(names["base"], names["theobot"]),
     )
+
+
+def _other_than_planned(answered: Answered) -> list[str]:
+    """Where the answers themselves say that they are not those of the plan."""
+    for record in answered.records.values():
+        against = record.against_sha256 or answered.rival.name
+        facts = {"base": record.model, "adapter": record.adapter_sha256, "against": against}
+        return differences(answered.plan, facts)
+    return []
 
 
 def _kept(answered: Answered) -> Iterable[AnswerRecord]:

@@ -77,7 +77,9 @@ def save(
                 )
     write(folder / "questions.jsonl", questions)
     write(folder / "answers.jsonl", records)
-    (folder / "probes.json").write_text(json.dumps({"adapter_effect": 1.5, **(probes or {})}))
+    (folder / "probes.json").write_text(
+        json.dumps({"answers": "p", "adapter_effect": 1.5, **(probes or {})})
+    )
     return folder
 
 
@@ -139,7 +141,7 @@ def test_all_sets_that_were_planned_to_be_better_are_judged(tmp_path):
 
 
 def test_a_few_questions_cannot_tell(tmp_path):
-    report = rejudge(save(tmp_path / "b", {"in_domain": 0.3}, count=4)).report
+    report = rejudge(save(tmp_path / "b", {"in_domain": 0.6}, count=4)).report
     assert report.decision.exit_code == 4
 
 

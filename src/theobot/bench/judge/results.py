@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from theobot.bench.answers import text_hash
 from theobot.bench.comparison import Comparison, compare
 from theobot.bench.judge.prompts import CRITERIA, Task, criteria_of, prompt_hash, task_key
 from theobot.bench.marking.agreement import krippendorff, position_bias
 from theobot.bench.marking.mark_outcome import check_automatic
 from theobot.bench.marking.marking import unblind
 from theobot.bench.marking.prefer_outcome import preferred_answers
-from theobot.bench.marking.session import text_hash
 from theobot.bench.questions import SETS, TRAPS, Question, spread
 from theobot.bench.saved import JUDGE, Answered, cluster_of, read_object
 from theobot.bench.statistics import Rate, wilson
