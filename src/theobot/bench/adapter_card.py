@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.report.model import Report
+from theobot.bench.report.model import Report, questions_judged
 from theobot.bench.report.words import NOT_MARKED, group_name, interval_words, points, verdict_words
 from theobot.bench.rival import BASE, rival_of
 from theobot.model.adapter import CONFIG, WEIGHTS
@@ -58,6 +58,6 @@ def figures(report: Report) -> str:
     if rows:
         heads = "| Questions | n | Base | Theobot | Points | 95 % interval | Verdict |"
         parts.append("\n".join([heads, "| --- | --: | --: | --: | --: | --- | --- |", *rows]))
-    if not report.marks:
+    if not questions_judged(report.marks):
         parts.append(NOT_MARKED)
     return "\n\n".join(parts)

@@ -19,7 +19,7 @@ from theobot.bench.comparison import Comparison, Decision, Verdict, compare, dec
 from theobot.bench.judge.results import summarise_judge
 from theobot.bench.plan import changed_since_first_answer, differences, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.bench.report.model import QuestionRow, Report, plain
+from theobot.bench.report.model import QuestionRow, Report, plain, questions_judged
 from theobot.bench.rival import BASE, WITHOUT_VERSES
 from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scoring.rates import count_rates
@@ -336,7 +336,7 @@ def _cannot_show(answered: Answered) -> list[str]:
         "Existence of a verse is checked, not whether the answer understands it.",
         "Themes and tariffs have few questions each; what they show is a hint, never a claim.",
     ]
-    if not answered.marks:
+    if not questions_judged(answered.marks):
         sentences.insert(0, "No teacher has marked these answers yet.")
     if "leaks" not in answered.probes:
         sentences.append("Whether the questions occur in the training rows is not known here.")

@@ -86,6 +86,7 @@ class _Judged(_Shape):
     left: _Object | None = None
     markers: list[_Object] | None = None
     disagreements: list[_Disagreement] | None = None
+    alpha: _Object | None = None
     questions: int | None = None
     wins: int | None = None
     losses: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from theobot.bench.report.model import Light, State
+from theobot.bench.report.model import Light, questions_judged
 from theobot.bench.rival import Rival
 from theobot.bench.saved import MARKS, PROBES, Answered, missing_share
 from theobot.generation.generator import ARMS
@@ -111,5 +111,11 @@ def _marks_light(marks: Mapping[str, Any] | None, aside: bool) -> Light:
     if not marks:
         words = "Automatic score, not yet checked against a teacher (`theobot mark pack`)."
         return Light("Teachers' marks", "unknown", words)
-    state: State = "warn" if marks.get("withheld") else "good"
-    return Light("Teachers' marks", state, str(marks.get("sentence", "There are marks of people.")))
+    sentence = str(marks.get("sentence", "There are marks of people."))
+    if not questions_judged(marks):
+        return Light("Teachers' marks", "unknown", sentence)
+    found = [(marks.get(mode) or {}).get("alpha") or {} for mode in ("mark", "prefer")]
+    if not any(alpha.get("units") for alpha in found):
+        sentence += " Whether markers agree is not known, since no two judged the same answers."
+        return Light("Teachers' marks", "warn", sentence)
+    return Light("Teachers' marks", "warn" if marks.get("withheld") else "good", sentence)
