@@ -110,7 +110,8 @@ def compare(
     """Compare paired scores between 0 and 1.
 
     Where every score is 0 or 1 and no two questions share a cluster, Newcombe's interval and
-    McNemar's test are used; else the cluster-robust t interval and sign flips.
+    McNemar's test are used; else the cluster-robust t interval and sign flips. Newcombe's is too
+    narrow where one arm alone is right on every question; `estimate` takes its place there.
 
     Args:
         name: the group of questions.
@@ -127,12 +128,14 @@ def compare(
     binary = groups == n and all(score in (0, 1) for score in (*base, *theobot))
     if binary:
         cells = _cells(base, theobot)
-        wide, narrow = newcombe_paired(*cells), newcombe_paired(*cells, level=_ONE_SIDED)
         p = mcnemar_exact(cells[1], cells[2])
+    else:
+        p = sign_flip_p(differences, seed, clusters)
+    if binary and abs(sum(differences)) < n:
+        wide, narrow = newcombe_paired(*cells), newcombe_paired(*cells, level=_ONE_SIDED)
     else:
         wide = estimate(differences, clusters)
         narrow = estimate(differences, clusters, _ONE_SIDED)
-        p = sign_flip_p(differences, seed, clusters)
     error = standard_error(differences, clusters)
     verdict = verdict_of(wide, narrow, margin)
     return Comparison(
@@ -163,15 +166,15 @@ def estimate(
     """The t interval; where all differences are equal, what their number still leaves open.
 
     A spread of zero among a few questions does not mean certainty: a difference that occurs in a
-    share s of all questions is missed by n of them with probability (1 - s)^n.
+    share s of all questions is missed by n of them with probability (1 - s)^n. Those missed may lie
+    anywhere from -1 to 1.
     """
-    if differences and all(value == differences[0] for value in differences):
-        count = len(set(clusters)) if clusters is not None else len(differences)
-        half = 1 - ((1 - level) / 2) ** (1 / count)
-        return Interval(
-            differences[0], differences[0] - half, differences[0] + half, len(differences)
-        )
-    return paired_interval(differences, level, clusters)
+    count = len(differences if clusters is None else set(clusters))
+    if count < 2 or any(value != differences[0] for value in differences):
+        return paired_interval(differences, level, clusters)
+    all_alike, missed = differences[0], 1 - ((1 - level) / 2) ** (1 / count)
+    low, high = all_alike - missed * (1 + all_alike), all_alike + missed * (1 - all_alike)
+    return Interval(all_alike, low, high, len(differences))
 
 
 def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -71,6 +72,37 @@ def test_no_questions_and_one_question_say_nothing():
         found = compare("x", "k", [0.5] * n, [1.0] * n, ALONE[:n], margin=0.05, seed=1)
         assert found.verdict is Verdict.CANNOT_TELL
         assert found.detectable is None
+
+
+@pytest.mark.parametrize("difference", [-1.0, -0.75, -0.1, 0.1, 0.75, 1.0])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8, 12])
+def test_a_few_equal_differences_prove_no_more_than_their_p(difference, n):
+    base = [max(0.0, -difference)] * n
+    tuned = [max(0.0, difference)] * n
+    found = compare("x", "k", base, tuned, ALONE[:n], margin=0.05, seed=1)
+    assert found.p == pytest.approx(2 ** (1 - n))
+    assert -1 <= found.difference.low <= difference <= found.difference.high <= 1
+    if found.p > 0.05:
+        assert found.verdict not in (Verdict.BETTER, Verdict.WORSE)
+    if abs(difference) == 1:
+        one_sided = Verdict.BETTER if difference > 0 else Verdict.WORSE
+        assert (found.verdict is one_sided) == (n >= 6)
+
+
+def test_answers_about_one_verse_say_nothing_however_alike_they_are():
+    found = compare("x", "k", [0.0] * 4, [1.0] * 4, ["v"] * 4, margin=0.05, seed=1)
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.difference == Interval(1.0, -math.inf, math.inf, 4)
+
+
+@pytest.mark.parametrize("seen", [-1.0, -0.75, 0.0, 0.75, 1.0])
+@pytest.mark.parametrize("n", [2, 5, 12, 50])
+def test_what_equal_differences_may_have_missed_lies_in_the_interval(seen, n):
+    found = estimate([seen] * n)
+    for other in (-1.0, 1.0):
+        # A share that n draws miss with a chance of 3 %, which is more than one side leaves out.
+        share = 1 - 0.03 ** (1 / n)
+        assert found.low <= (1 - share) * seen + share * other <= found.high
 
 
 def test_the_order_of_questions_does_not_matter():
