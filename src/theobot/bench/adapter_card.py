@@ -6,7 +6,14 @@ from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.report.model import Report, questions_judged
-from theobot.bench.report.words import NOT_MARKED, group_name, interval_words, points, verdict_words
+from theobot.bench.report.words import (
+    NOT_MARKED,
+    group_name,
+    interval_words,
+    plan_words,
+    points,
+    verdict_words,
+)
 from theobot.bench.rival import BASE, rival_of
 from theobot.model.adapter import CONFIG, WEIGHTS
 from theobot.model.card import with_figures
@@ -46,8 +53,10 @@ def tell_adapter_card(folder: Path, record: AnswerRecord, report: Report) -> Pat
 
 
 def figures(report: Report) -> str:
-    """The decision and the sets, in Markdown."""
+    """The decision, what of the plan was changed, and the sets, in Markdown."""
     parts = [f"**{report.decision.words}**"]
+    if report.plan_status != "planned":
+        parts.append(plan_words(report))
     rows = [
         f"| {group_name(one.name)} | {one.n} | {points(one.base, signed=False)} "
         f"| {points(one.theobot, signed=False)} | {points(one.difference.mean)} "
