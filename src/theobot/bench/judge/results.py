@@ -23,6 +23,7 @@ from theobot.bench.marking.marking import unblind
 from theobot.bench.marking.prefer_outcome import preferred_answers
 from theobot.bench.questions import SETS, TRAPS, Question, spread
 from theobot.bench.saved import JUDGE, Answered, cluster_of, read_object
+from theobot.bench.scoring.scores import full_marks
 from theobot.bench.statistics import Rate, wilson
 from theobot.errors import RunError
 from theobot.generation.generator import ARMS
@@ -204,7 +205,7 @@ class _Judged:
 
     def _take_marks(self, question: Question) -> None:
         scheme = question.meta.get("key_points") or []
-        tariff = question.marks or 1
+        tariff = full_marks(question)
         for arm, text in zip(ARMS, _texts(self.answered, question), strict=True):
             verdict = self.found.get((question.id, (text,)))
             if scheme and verdict is not None:
