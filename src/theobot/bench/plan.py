@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from theobot import __version__
+from theobot.bench.answers import ANSWERS_OF_ANY
 from theobot.bench.questions import SETS, SIDECAR, TRAPS, shipped_questions
 from theobot.config import Section
 from theobot.errors import DataError
@@ -191,9 +192,64 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def fix_plan(folder: Path, plan: BenchPlan) -> None:
-    """Keep the plan's hash at the moment of the first answer; later calls change nothing."""
-    if not (folder / FIXED).exists():
+def settle_plan(
+    folder: Path,
+    facts: dict[str, Any],
+    questions: Path | None,
+    limit: int | None,
+    same_prompt: bool,
+) -> tuple[BenchPlan, list[str]]:
+    """The plan of a folder, made or completed before the first answer; and what differs from it.
+
+    Once answers were seen the plan's own limit and prompts are kept, whatever is asked for.
+
+    Raises:
+        DataError: no answer was seen yet, and the plan was made for something else.
+    """
+    path, seen = folder / PLAN, answers_seen(folder)
+    if not path.exists():
+        plan = make_plan(questions, limit=limit, same_prompt=same_prompt)
+    else:
+        plan = read_plan(path)
+        if seen:
+            return plan, differences(plan, facts)
+        typed = {"limit": limit, "same_prompt": same_prompt or None}
+        changes = differences(plan, facts | typed)
+        if changes:
+            raise DataError(
+                [f"{path}: {change}." for change in changes]
+                + ["Make a new one with `theobot bench plan`, or delete it to take the default."]
+            )
+    return complete_plan(plan, facts), []
+
+
+def answers_seen(folder: Path) -> bool:
+    """Whether anything was answered yet; what was set aside has been seen as well."""
+    return any(folder.glob(ANSWERS_OF_ANY))
+
+
+def overruled(path: Path, plan: BenchPlan, limit: int | None, same_prompt: bool) -> list[str]:
+    """What was asked for otherwise than the plan in `path` has it, a sentence each."""
+    found = []
+    if limit != plan.limit:
+        kept = "all" if plan.limit is None else f"at most {plan.limit}"
+        wanted = "all of them" if limit is None else "another number"
+        found.append(f"{path} asks {kept} questions of each set. For {wanted} type -o NEW_FOLDER.")
+    if same_prompt != plan.same_prompt:
+        kept = "both in the seed's raw prompt" if plan.same_prompt else "each in its own prompt"
+        found.append(f"{path} asks {kept}. For the other way type -o NEW_FOLDER.")
+    return found
+
+
+def fix_plan(folder: Path, plan: BenchPlan, seen: bool = True) -> None:
+    """Keep the plan's hash at the moment of the first answer; later calls change nothing.
+
+    Args:
+        folder: of the benchmark.
+        plan: as it is now.
+        seen: whether the folder may hold answers. Until the first the plan may be replaced.
+    """
+    if not seen or not (folder / FIXED).exists():
         write_text(folder / FIXED, plan.sha256() + "\n")
 
 

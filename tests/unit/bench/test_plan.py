@@ -61,6 +61,8 @@ def test_a_plan_changed_after_the_first_answer_is_known(tmp_path):
     other = plan.model_copy(update={"random_ten_seed": 11})
     fix_plan(tmp_path, other)
     assert changed_since_first_answer(tmp_path, other)
+    fix_plan(tmp_path, other, seen=False)
+    assert not changed_since_first_answer(tmp_path, other)
 
 
 def test_a_hash_that_is_no_text_counts_as_changed(tmp_path):
