@@ -122,9 +122,14 @@ def read_verdicts(path: Path) -> dict[str, dict[str, Any] | None]:
     """Verdicts of a store by key; the rest of a cut last line does not count.
 
     Raises:
-        RunError: damaged.
+        RunError: damaged, or cannot be read.
     """
-    raw = path.read_bytes() if path.exists() else b""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raw = b""
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}.") from None
     found = {}
     for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
         try:

@@ -298,6 +298,10 @@ def test_damaged_files_are_told(tmp_path, save_bench):
         store.write_text(f"{whole}{line}\n")
         with pytest.raises(RunError, match=r"judge\.jsonl:18: damaged"):
             summary(folder)
+    store.unlink()
+    store.mkdir()
+    with pytest.raises(RunError, match=r"judge\.jsonl: cannot be read"):
+        summary(folder)
     (folder / "judge.json").write_text('{"judge": "x"}')
     with pytest.raises(RunError, match=r"judge\.json: damaged"):
         summary(folder)
