@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from theobot.bench.statistics import (
+    LEVEL,
     Interval,
     detectable_difference,
     mcnemar_exact,
@@ -161,7 +162,7 @@ def compare(
 
 
 def estimate(
-    differences: Sequence[float], clusters: Sequence[str] | None = None, level: float = 0.95
+    differences: Sequence[float], clusters: Sequence[str] | None = None, level: float = LEVEL
 ) -> Interval:
     """The t interval; where all differences are equal, what their number still leaves open.
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from theobot import __version__
 from theobot.bench.answers import ANSWERS_OF_ANY
 from theobot.bench.questions import SETS, SIDECAR, TRAPS, shipped_questions
+from theobot.bench.statistics import LEVEL
 from theobot.config import Section
 from theobot.errors import DataError
 from theobot.run_folder import explain_write_errors, write_text
@@ -40,7 +41,7 @@ class SetPlan(Section):
     """Theobot is better than the base, or not worse by the margin."""
     margin: float = Field(0.05, gt=0, lt=1)
     """The largest loss that is taken for harmless, as a share of the marks."""
-    metric: str = "score"
+    metric: Literal["score"] = "score"
     """Key points, multiple choice or checked answers, whichever a question has."""
 
 
@@ -55,8 +56,8 @@ class BenchPlan(Section):
     """Religion and ethics beside them."""
     out_of_domain: SetPlan = SetPlan(hypothesis="not_worse")
     """Everything else: what must not be damaged."""
-    level: float = Field(0.95, gt=0.5, lt=1)
-    """Confidence of the intervals."""
+    level: float = LEVEL
+    """Confidence of the intervals; no other is there."""
     sign_flip_seed: int = 20_260_101
     """Of the sign flips behind p values."""
     random_ten_seed: int = 10
@@ -83,6 +84,13 @@ class BenchPlan(Section):
     """What it is compared with: the name of a `Rival`, or the hash of another adapter."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
+
+    @field_validator("level")
+    @classmethod
+    def _only(cls, value: float) -> float:
+        if value != LEVEL:
+            raise ValueError(f"{LEVEL} was expected; margins are what a plan may make stricter")
+        return value
 
     def sha256(self) -> str:
         """Hash of all but the time: the same plan made twice is the same plan."""
