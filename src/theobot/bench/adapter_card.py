@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from theobot.bench.answer_files import escape_markdown
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.report.model import Report, questions_judged
 from theobot.bench.report.words import (
     NOT_MARKED,
     group_name,
+    harmless,
     interval_words,
     plan_words,
     points,
@@ -56,7 +58,8 @@ def figures(report: Report) -> str:
     """The decision, what of the plan was changed, and the sets, in Markdown."""
     parts = [f"**{report.decision.words}**"]
     if report.plan_status != "planned":
-        parts.append(plan_words(report))
+        # It quotes the plan, which may be a stranger's file.
+        parts.append(escape_markdown(" ".join(harmless(plan_words(report)).split())))
     rows = [
         f"| {group_name(one.name)} | {one.n} | {points(one.base, signed=False)} "
         f"| {points(one.theobot, signed=False)} | {points(one.difference.mean)} "

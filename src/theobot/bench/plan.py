@@ -165,7 +165,8 @@ def read_plan(path: Path) -> BenchPlan:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     except ValidationError as error:
         problems = [
-            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}."
+            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: "
+            f"{one['msg'].removeprefix('Value error, ')}."
             for one in error.errors()
         ]
         raise DataError(problems) from None
@@ -237,7 +238,14 @@ def answers_seen(folder: Path) -> bool:
 
 
 def overruled(path: Path, plan: BenchPlan, limit: int | None, same_prompt: bool) -> list[str]:
-    """What was asked for otherwise than the plan in `path` has it, a sentence each."""
+    """What was asked for otherwise than the plan has it, a sentence each.
+
+    Args:
+        path: of the plan.
+        plan: which is kept.
+        limit: most questions of each set that were asked for; None for all.
+        same_prompt: whether the seed's raw prompt for both was asked for.
+    """
     found = []
     if limit != plan.limit:
         kept = "all" if plan.limit is None else f"at most {plan.limit}"

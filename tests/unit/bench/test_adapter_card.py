@@ -55,11 +55,14 @@ def test_the_decision_and_the_sets_are_written(run, record, report):
 def test_that_the_plan_was_changed_afterwards_stands_beside_the_decision(run, record, report):
     assert "answers were seen" not in figures(report)
     changed = report._replace(
-        plan_status="changed after answers were seen", plan_changes=["limit: planned 5, now 6"]
+        plan_status="changed after answers were seen",
+        plan_changes=["base: planned <!-- x, now\nnano"],
     )
     tell_adapter_card(run / "bench", record, changed)
     text = figures_of((run / "adapter" / "README.md").read_text())
-    assert text.splitlines()[2] == "Changed after answers were seen: limit: planned 5, now 6."
+    assert text.splitlines()[2] == (
+        "Changed after answers were seen: base: planned &lt;!-- x, now nano."
+    )
 
 
 def test_a_later_benchmark_replaces_them(run, record, report):

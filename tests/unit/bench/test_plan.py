@@ -49,7 +49,7 @@ def test_what_a_plan_cannot_change_is_refused(tmp_path, place, value):
     (plan if place in plan else plan["in_domain"])[place] = value
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan))
-    with pytest.raises(DataError, match=rf"{place}: .*(0\.95 was expected|'score')"):
+    with pytest.raises(DataError, match=rf"{place}: (Input .*|)(0\.95 was expected|'score')"):
         read_plan(path)
 
 
