@@ -26,6 +26,9 @@ from theobot.bench.statistics import (
 _ONE_SIDED = 0.90
 """Two-sided level whose lower end is the one-sided 5 % bound that margins are checked with."""
 
+_Cells = tuple[int, int, int, int]
+"""Questions on which both are right, Theobot alone, base alone, neither."""
+
 
 class Verdict(StrEnum):
     """What can be said of a difference."""
@@ -111,8 +114,7 @@ def compare(
     """Compare paired scores between 0 and 1.
 
     Where every score is 0 or 1 and no two questions share a cluster, Newcombe's interval and
-    McNemar's test are used; else the cluster-robust t interval and sign flips. Newcombe's is too
-    narrow where one arm alone is right on every question; `estimate` takes its place there.
+    McNemar's test are used; else the cluster-robust t interval and sign flips.
 
     Args:
         name: the group of questions.
@@ -127,16 +129,9 @@ def compare(
     differences = [ours - other for ours, other in zip(theobot, base, strict=True)]
     n, groups = len(differences), len(set(clusters))
     binary = groups == n and all(score in (0, 1) for score in (*base, *theobot))
-    if binary:
-        cells = _cells(base, theobot)
-        p = mcnemar_exact(cells[1], cells[2])
-    else:
-        p = sign_flip_p(differences, seed, clusters)
-    if binary and abs(sum(differences)) < n:
-        wide, narrow = newcombe_paired(*cells), newcombe_paired(*cells, level=_ONE_SIDED)
-    else:
-        wide = estimate(differences, clusters)
-        narrow = estimate(differences, clusters, _ONE_SIDED)
+    cells = _cells(base, theobot) if binary else None
+    p = mcnemar_exact(*cells[1:3]) if cells else sign_flip_p(differences, seed, clusters)
+    wide, narrow = (_interval(differences, clusters, cells, level) for level in (LEVEL, _ONE_SIDED))
     error = standard_error(differences, clusters)
     verdict = verdict_of(wide, narrow, margin)
     return Comparison(
@@ -159,6 +154,15 @@ def compare(
         _more_questions(error, n, margin) if verdict is Verdict.CANNOT_TELL else None,
         exploratory,
     )
+
+
+def _interval(
+    differences: Sequence[float], clusters: Sequence[str], cells: _Cells | None, level: float
+) -> Interval:
+    # Newcombe's is too narrow where one arm alone is right on every question.
+    if cells is None or abs(sum(differences)) == len(differences):
+        return estimate(differences, clusters, level)
+    return newcombe_paired(*cells, level=level)
 
 
 def estimate(
@@ -243,7 +247,7 @@ def _open_words(sets: Sequence[Comparison]) -> str:
     return f"{words}no {_names(unscored, 'question')} could be scored."
 
 
-def _cells(base: Sequence[float], theobot: Sequence[float]) -> tuple[int, int, int, int]:
+def _cells(base: Sequence[float], theobot: Sequence[float]) -> _Cells:
     pairs = list(zip(theobot, base, strict=True))
     return (pairs.count((1, 1)), pairs.count((1, 0)), pairs.count((0, 1)), pairs.count((0, 0)))
 
