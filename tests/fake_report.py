@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from theobot.bench.comparison import Comparison, Decision, compare, decide
+from theobot.bench.comparison import Comparison, compare, decide
 from theobot.bench.questions import SETS, TRAPS, Question, read_questions
 from theobot.bench.report.model import Light, QuestionRow, Report
 from theobot.bench.scoring.scores import PointHit, Score
@@ -66,9 +66,7 @@ def make_report(
     core = [row for row in rows if row.set == "in_domain"]
     themes = sorted({row.theme for row in core if row.theme})
     tariffs = sorted({row.marks for row in core if row.marks})
-    decision = Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    if not bare:
-        decision = decide(primary[0], [one for one in primary[1:] if one.n])
+    decision = decide(primary[:1], primary[1:])
     return Report(
         title=f"Base and Theobot on {len(rows)} questions",
         created="2026-11-24T10:00:00+00:00",

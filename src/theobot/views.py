@@ -214,6 +214,8 @@ def show_bench(result: BenchResult) -> None:
 
 def show_report(result: BenchResult) -> None:
     """The verdict of each set in points of 100 marks, what to doubt, then the files to open."""
+    from theobot.bench.report import words as words
+
     report = result.report
     columns = (
         *("set", "questions", *report.arms),
@@ -225,15 +227,15 @@ def show_report(result: BenchResult) -> None:
             (
                 one.name.replace("_", "-"),
                 str(one.n),
-                f"{100 * one.base:.1f}",
-                f"{100 * one.theobot:.1f}",
-                f"{100 * one.difference.mean:+.1f} ({100 * one.difference.low:+.1f} to "
-                f"{100 * one.difference.high:+.1f})",
+                words.points(one.base, signed=False),
+                words.points(one.theobot, signed=False),
+                f"{words.points(one.difference.mean)} ({words.interval_words(one.difference)})",
                 f"{one.better}/{one.equal}/{one.worse}",
                 one.verdict.value,
             )
-            for one in report.sets
             if one.n
+            else (one.name.replace("_", "-"), *["0", *[words.UNKNOWN] * 4], "no score")
+            for one in report.sets
         ],
     )
     line(report.decision.words)

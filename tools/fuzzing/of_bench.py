@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from theobot.bench import statistics
-from theobot.bench.answers import AnswerRecord, cap_for, read_answers
+from theobot.bench.answers import AnswerRecord, cap_for, read_answers, text_hash
 from theobot.bench.benchmark import rejudge
 from theobot.bench.judge.prompts import Task, read_reply, request_of
 from theobot.bench.judge.results import VerdictLine, read_verdicts, task_key
@@ -142,6 +142,7 @@ class Answers:
         write_plan(plan, self.folder / "plan.json")
         fix_plan(self.folder, plan)
         judged = {"judge": "some-judge", "server": "http://127.0.0.1:1/v1", "limit": None}
+        told = {records[0]["id"]: {"base": text_hash(records[0]["text"])}}
         verdicts = [self._verdict(one, judged) for one in questions]
         self.sound = {
             "plan.json": (self.folder / "plan.json").read_bytes(),
@@ -151,7 +152,7 @@ class Answers:
             "choices.jsonl": _jsonl([{"id": questions[0].id, "arm": "base", "letter": "A",
                                       "probabilities": {"A": 0.7, "B": 0.3}}]),
             "probes.json": json.dumps(_PROBES).encode(),
-            "marks.json": json.dumps(_MARKS).encode(),
+            "marks.json": json.dumps(_MARKS | {"answers": told}).encode(),
             "judge.json": json.dumps(judged).encode(),
             "judge.jsonl": _jsonl(verdicts),
         }  # fmt: skip
@@ -202,6 +203,7 @@ _READ: dict[str, Callable[[Path], object]] = {
     **dict.fromkeys(("probes.json", "marks.json", "judge.json"), read_object),
 }
 _PROBES: dict[str, Any] = {
+    "answers": "p" * 64,
     "adapter_effect": 1.5,
     "plan_changes": ["level: planned 0.95, now 0.9"],
     "noise": {"questions": 5, "changed_share": 0.0, "interval": [0.0, 0.1]},

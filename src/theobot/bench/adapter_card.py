@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from theobot.bench.answer_files import escape_markdown
 from theobot.bench.answers import AnswerRecord
-from theobot.bench.report.model import Report
-from theobot.bench.report.words import NOT_MARKED, group_name, interval_words, points, verdict_words
+from theobot.bench.report.model import Report, questions_judged
+from theobot.bench.report.words import (
+    NOT_MARKED,
+    group_name,
+    harmless,
+    interval_words,
+    plan_words,
+    points,
+    verdict_words,
+)
 from theobot.bench.rival import BASE, rival_of
 from theobot.model.adapter import CONFIG, WEIGHTS
 from theobot.model.card import with_figures
@@ -46,8 +55,11 @@ def tell_adapter_card(folder: Path, record: AnswerRecord, report: Report) -> Pat
 
 
 def figures(report: Report) -> str:
-    """The decision and the sets, in Markdown."""
+    """The decision, what of the plan was changed, and the sets, in Markdown."""
     parts = [f"**{report.decision.words}**"]
+    if report.plan_status != "planned":
+        # It quotes the plan, which may be a stranger's file.
+        parts.append(escape_markdown(" ".join(harmless(plan_words(report)).split())))
     rows = [
         f"| {group_name(one.name)} | {one.n} | {points(one.base, signed=False)} "
         f"| {points(one.theobot, signed=False)} | {points(one.difference.mean)} "
@@ -58,6 +70,6 @@ def figures(report: Report) -> str:
     if rows:
         heads = "| Questions | n | Base | Theobot | Points | 95 % interval | Verdict |"
         parts.append("\n".join([heads, "| --- | --: | --: | --: | --: | --- | --- |", *rows]))
-    if not report.marks:
+    if not questions_judged(report.marks):
         parts.append(NOT_MARKED)
     return "\n\n".join(parts)

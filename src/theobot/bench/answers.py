@@ -282,6 +282,11 @@ def read_answers(store: Path) -> list[AnswerRecord]:
     return [AnswerRecord(**row) for row in _rows(store, _read(store))]
 
 
+def text_hash(text: str) -> str:
+    """SHA-256 of an answer, by which marks know that it is still the same."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def rival_of_records(records: Iterable[AnswerRecord]) -> Rival:
     """What Theobot was compared with; the base where there is no answer yet."""
     first = next(iter(records), None)

@@ -17,7 +17,6 @@ from theobot.bench.adapter_card import tell_adapter_card
 from theobot.bench.answer_files import write_answer_files, write_side_by_side
 from theobot.bench.answers import (
     ANSWERS,
-    ANSWERS_OF_ANY,
     BATCH_SIZE,
     AnswerRecord,
     Batch,
@@ -33,12 +32,11 @@ from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
 from theobot.bench.plan import (
     PLAN,
     BenchPlan,
-    complete_plan,
-    differences,
+    answers_seen,
     fix_plan,
     hash_questions,
-    make_plan,
-    read_plan,
+    overruled,
+    settle_plan,
     write_plan,
 )
 from theobot.bench.probes.choices import CHOICES, score_choices, write_choices
@@ -147,11 +145,8 @@ def run_bench(
                 on_progress(progress)
         if not ranks.is_first():
             return None
-        if limit is None and ready.plan.limit is not None:
-            on_note(
-                f"{folder / PLAN} asks at most {ready.plan.limit} questions of each set. For all "
-                "of them type -o NEW_FOLDER."
-            )
+        for text in overruled(folder / PLAN, ready.plan, limit, same_prompt):
+            on_note(text)
         with _explain_what_is_kept(ready.store):
             for progress in answer_questions(generator, ready.batches, ready.store):
                 on_progress(progress)
@@ -167,9 +162,13 @@ def _write_probes(
 ) -> None:
     """Measure and keep what a report says beside the answers, unless an earlier call has."""
     records = read_answers(ready.store)
-    _refuse_equal_answers(records)
-    if saved.read_object(folder / saved.PROBES).get("answers") == records[0].plan:
+    saved.refuse_equal_answers(records)
+    path = folder / saved.PROBES
+    if saved.read_object(path).get("answers") == records[0].plan:
         return
+    with explain_write_errors(path):
+        # What stands there is of other answers, and so are the choices from now on.
+        path.unlink(missing_ok=True)
     probes = {
         "answers": records[0].plan,
         "adapter_effect": ready.effect,
@@ -177,7 +176,7 @@ def _write_probes(
         **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
     }
     kept = {key: value for key, value in probes.items() if value is not None}
-    write_json(folder / saved.PROBES, kept | {"plan_changes": ready.changes})
+    write_json(path, kept | {"plan_changes": ready.changes})
 
 
 class _Ready(NamedTuple):
@@ -237,10 +236,11 @@ def _prepare(
         folder.mkdir(parents=True, exist_ok=True)
     holds.enter_context(held(folder))
     write_plan(plan, folder / PLAN)
+    seen = answers_seen(folder)
     open_store(folder, batches, on_note)
     lines = [json.dumps(question._asdict(), ensure_ascii=False) for question in chosen]
     write_text(folder / saved.QUESTIONS, "".join(f"{line}\n" for line in lines))
-    fix_plan(folder, plan)
+    fix_plan(folder, plan, seen)
     return _Ready(plan, changes, chosen, leaks, effect, batches, folder / ANSWERS)
 
 
@@ -258,11 +258,12 @@ def rejudge(folder: Path) -> BenchResult:
     """Write everything that follows from saved answers, without a model.
 
     Raises:
-        InvalidRunError: too many answers are missing.
+        InvalidRunError: too many answers are missing, or all of both arms are the same.
         TheobotError: a file is missing or damaged.
     """
     answered = saved.read_answered(folder)
     saved.refuse_incomplete(answered)
+    saved.refuse_equal_answers(answered.records.values())
     report = judge(folder, answered)
     records = list(answered.records.values())
     health = measure_health(answered.questions, records)
@@ -292,36 +293,6 @@ def training_rows(run: Path | None) -> list[Example] | None:
         return None
     wanted = {fingerprint(rows), fingerprint(_part(rows, told["rows"]))}
     return rows if told["fingerprint"] in wanted else None
-
-
-def settle_plan(
-    folder: Path,
-    facts: dict[str, Any],
-    questions: Path | None,
-    limit: int | None,
-    same_prompt: bool,
-) -> tuple[BenchPlan, list[str]]:
-    """The plan of a folder, made or completed before the first answer; and what differs from it.
-
-    Raises:
-        DataError: no answer was seen yet, and the plan was made for something else.
-    """
-    # Answers that were set aside have been seen as well.
-    path, seen = folder / PLAN, any(folder.glob(ANSWERS_OF_ANY))
-    if not path.exists():
-        plan = make_plan(questions, limit=limit, same_prompt=same_prompt)
-    else:
-        plan = read_plan(path)
-        typed = {"limit": limit, "same_prompt": same_prompt or None}
-        changes = differences(plan, facts | typed)
-        if changes and not seen:
-            raise DataError(
-                [f"{path}: {change}." for change in changes]
-                + ["Make a new one with `theobot bench plan`, or delete it to take the default."]
-            )
-        if seen:
-            return plan, changes
-    return complete_plan(plan, facts), []
 
 
 def refuse_leaks(
@@ -405,17 +376,6 @@ def _explain_what_is_kept(store: Path) -> Iterator[None]:
             raise
         kept = f"The answers so far are kept in {store}; type the same command again to go on."
         raise ServerError([*error.problems, kept], error.status) from None
-
-
-def _refuse_equal_answers(records: Sequence[AnswerRecord]) -> None:
-    texts: dict[str, set[str]] = {}
-    for record in records:
-        texts.setdefault(record.id, set()).add(record.text)
-    if texts and all(len(found) == 1 for found in texts.values()):
-        raise InvalidRunError(
-            f"All {len(texts)} answers of both are the same, letter for letter: there is no effect "
-            "that could be judged. Check that the adapter was trained to its end."
-        )
 
 
 def _probe(

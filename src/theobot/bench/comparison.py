@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from theobot.bench.statistics import (
+    LEVEL,
     Interval,
     detectable_difference,
     mcnemar_exact,
@@ -24,6 +25,9 @@ from theobot.bench.statistics import (
 
 _ONE_SIDED = 0.90
 """Two-sided level whose lower end is the one-sided 5 % bound that margins are checked with."""
+
+_Cells = tuple[int, int, int, int]
+"""Questions on which both are right, Theobot alone, base alone, neither."""
 
 
 class Verdict(StrEnum):
@@ -83,7 +87,7 @@ class Comparison(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What follows from the three primary comparisons.
+    """What follows from the primary comparisons.
 
     Args:
         exit_code: 0 the plan is met, 3 it is not, 4 one cannot tell.
@@ -125,14 +129,9 @@ def compare(
     differences = [ours - other for ours, other in zip(theobot, base, strict=True)]
     n, groups = len(differences), len(set(clusters))
     binary = groups == n and all(score in (0, 1) for score in (*base, *theobot))
-    if binary:
-        cells = _cells(base, theobot)
-        wide, narrow = newcombe_paired(*cells), newcombe_paired(*cells, level=_ONE_SIDED)
-        p = mcnemar_exact(cells[1], cells[2])
-    else:
-        wide = estimate(differences, clusters)
-        narrow = estimate(differences, clusters, _ONE_SIDED)
-        p = sign_flip_p(differences, seed, clusters)
+    cells = _cells(base, theobot) if binary else None
+    p = mcnemar_exact(*cells[1:3]) if cells else sign_flip_p(differences, seed, clusters)
+    wide, narrow = (_interval(differences, clusters, cells, level) for level in (LEVEL, _ONE_SIDED))
     error = standard_error(differences, clusters)
     verdict = verdict_of(wide, narrow, margin)
     return Comparison(
@@ -157,21 +156,30 @@ def compare(
     )
 
 
+def _interval(
+    differences: Sequence[float], clusters: Sequence[str], cells: _Cells | None, level: float
+) -> Interval:
+    # Newcombe's is too narrow where one arm alone is right on every question.
+    if cells is None or abs(sum(differences)) == len(differences):
+        return estimate(differences, clusters, level)
+    return newcombe_paired(*cells, level=level)
+
+
 def estimate(
-    differences: Sequence[float], clusters: Sequence[str] | None = None, level: float = 0.95
+    differences: Sequence[float], clusters: Sequence[str] | None = None, level: float = LEVEL
 ) -> Interval:
     """The t interval; where all differences are equal, what their number still leaves open.
 
     A spread of zero among a few questions does not mean certainty: a difference that occurs in a
-    share s of all questions is missed by n of them with probability (1 - s)^n.
+    share s of all questions is missed by n of them with probability (1 - s)^n. Those missed may lie
+    anywhere from -1 to 1.
     """
-    if differences and all(value == differences[0] for value in differences):
-        count = len(set(clusters)) if clusters is not None else len(differences)
-        half = 1 - ((1 - level) / 2) ** (1 / count)
-        return Interval(
-            differences[0], differences[0] - half, differences[0] + half, len(differences)
-        )
-    return paired_interval(differences, level, clusters)
+    count = len(differences if clusters is None else set(clusters))
+    if count < 2 or any(value != differences[0] for value in differences):
+        return paired_interval(differences, level, clusters)
+    all_alike, missed = differences[0], 1 - ((1 - level) / 2) ** (1 / count)
+    low, high = all_alike - missed * (1 + all_alike), all_alike + missed * (1 - all_alike)
+    return Interval(all_alike, low, high, len(differences))
 
 
 def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:
@@ -192,14 +200,14 @@ def verdict_of(wide: Interval, narrow: Interval, margin: float) -> Verdict:
 
 
 def decide(
-    better: Comparison, not_worse: Sequence[Comparison], rival: str | None = None
+    better: Sequence[Comparison], not_worse: Sequence[Comparison], rival: str | None = None
 ) -> Decision:
-    """Whether the plan is met: better in its domain, and nowhere else worse by the margin.
+    """Whether the plan is met: every claim of it holds; one of which nothing is known does not.
 
     A conjunction of claims needs no correction of the levels (intersection-union test).
 
     Args:
-        better: the set on which Theobot is to be better.
+        better: the sets on which Theobot is to be better.
         not_worse: the sets on which it must not be worse by the margin.
         rival: another adapter that it is compared with; None for the base it was made from.
     """
@@ -211,22 +219,35 @@ def decide(
         helped, idle, harmed = (
             f"Theobot is {word} than {rival}" for word in ("better", "no better", "worse")
         )
-    lost = [one.name for one in (better, *not_worse) if one.verdict is Verdict.WORSE]
+    lost = [one.name for one in (*better, *not_worse) if one.verdict is Verdict.WORSE]
     if lost:
         return Decision(3, f"{harmed}: worse on {_names(lost)}.", False)
-    if better.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE):
-        words = f"{idle}: {better.verdict} on {_names([better.name])}."
-        return Decision(3, words, False)
-    open_sets = [one.name for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
-    if better.verdict is not Verdict.BETTER:
-        open_sets.insert(0, better.name)
+    missed = [one for one in better if one.verdict in (Verdict.SAME, Verdict.SLIGHTLY_WORSE)]
+    if missed:
+        words = "; ".join(f"{one.verdict} on {_names([one.name])}" for one in missed)
+        if any(one.verdict is Verdict.BETTER for one in better):
+            idle = "The plan is not met"
+        return Decision(3, f"{idle}: {words}.", False)
+    open_sets = [one for one in better if one.verdict is not Verdict.BETTER]
+    open_sets += [one for one in not_worse if one.verdict is Verdict.CANNOT_TELL]
     if open_sets:
-        return Decision(4, f"Cannot tell yet on {_names(open_sets)}.", None)
-    words = f"{helped}: better on {_names([better.name])}, and not worse elsewhere."
-    return Decision(0, words, True)
+        return Decision(4, _open_words(open_sets), None)
+    claims = [f"better on {_names([one.name for one in better])}"] if better else []
+    claims += [f"not worse on {_names([one.name for one in not_worse])}"] if not_worse else []
+    return Decision(0, f"{helped if better else 'As planned'}: {', and '.join(claims)}.", True)
 
 
-def _cells(base: Sequence[float], theobot: Sequence[float]) -> tuple[int, int, int, int]:
+def _open_words(sets: Sequence[Comparison]) -> str:
+    """Of which sets one cannot tell, those apart that have no score at all."""
+    scored = [one.name for one in sets if one.n]
+    unscored = [one.name for one in sets if not one.n]
+    words = f"Cannot tell yet on {_names(scored)}; " if scored else "Cannot tell: "
+    if not unscored:
+        return f"{words.removesuffix('; ')}."
+    return f"{words}no {_names(unscored, 'question')} could be scored."
+
+
+def _cells(base: Sequence[float], theobot: Sequence[float]) -> _Cells:
     pairs = list(zip(theobot, base, strict=True))
     return (pairs.count((1, 1)), pairs.count((1, 0)), pairs.count((0, 1)), pairs.count((0, 0)))
 
@@ -237,5 +258,5 @@ def _more_questions(error: float, n: int, margin: float) -> int | None:
     return max(1, questions_for_margin(error, n, margin) - n)
 
 
-def _names(sets: Sequence[str]) -> str:
-    return ", ".join(name.replace("_", "-") for name in sets) + " questions"
+def _names(sets: Sequence[str], noun: str = "questions") -> str:
+    return f"{', '.join(name.replace('_', '-') for name in sets)} {noun}"

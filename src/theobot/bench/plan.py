@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from theobot import __version__
+from theobot.bench.answers import ANSWERS_OF_ANY
 from theobot.bench.questions import SETS, SIDECAR, TRAPS, shipped_questions
+from theobot.bench.statistics import LEVEL
 from theobot.config import Section
 from theobot.errors import DataError
 from theobot.run_folder import explain_write_errors, write_text
@@ -39,7 +41,7 @@ class SetPlan(Section):
     """Theobot is better than the base, or not worse by the margin."""
     margin: float = Field(0.05, gt=0, lt=1)
     """The largest loss that is taken for harmless, as a share of the marks."""
-    metric: str = "score"
+    metric: Literal["score"] = "score"
     """Key points, multiple choice or checked answers, whichever a question has."""
 
 
@@ -54,8 +56,8 @@ class BenchPlan(Section):
     """Religion and ethics beside them."""
     out_of_domain: SetPlan = SetPlan(hypothesis="not_worse")
     """Everything else: what must not be damaged."""
-    level: float = Field(0.95, gt=0.5, lt=1)
-    """Confidence of the intervals."""
+    level: float = LEVEL
+    """Confidence of the intervals; no other is there."""
     sign_flip_seed: int = 20_260_101
     """Of the sign flips behind p values."""
     random_ten_seed: int = 10
@@ -82,6 +84,13 @@ class BenchPlan(Section):
     """What it is compared with: the name of a `Rival`, or the hash of another adapter."""
     code: str = ""
     """Version of Theobot and, in a checkout, its commit."""
+
+    @field_validator("level")
+    @classmethod
+    def _only(cls, value: float) -> float:
+        if value != LEVEL:
+            raise ValueError(f"{LEVEL} was expected; margins are what a plan may make stricter")
+        return value
 
     def sha256(self) -> str:
         """Hash of all but the time: the same plan made twice is the same plan."""
@@ -156,7 +165,8 @@ def read_plan(path: Path) -> BenchPlan:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     except ValidationError as error:
         problems = [
-            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}."
+            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: "
+            f"{one['msg'].removeprefix('Value error, ')}."
             for one in error.errors()
         ]
         raise DataError(problems) from None
@@ -191,9 +201,71 @@ def differences(plan: BenchPlan, facts: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def fix_plan(folder: Path, plan: BenchPlan) -> None:
-    """Keep the plan's hash at the moment of the first answer; later calls change nothing."""
-    if not (folder / FIXED).exists():
+def settle_plan(
+    folder: Path,
+    facts: dict[str, Any],
+    questions: Path | None,
+    limit: int | None,
+    same_prompt: bool,
+) -> tuple[BenchPlan, list[str]]:
+    """The plan of a folder, made or completed before the first answer; and what differs from it.
+
+    Once answers were seen the plan's own limit and prompts are kept, whatever is asked for.
+
+    Raises:
+        DataError: no answer was seen yet, and the plan was made for something else.
+    """
+    path, seen = folder / PLAN, answers_seen(folder)
+    if not path.exists():
+        plan = make_plan(questions, limit=limit, same_prompt=same_prompt)
+    else:
+        plan = read_plan(path)
+        if seen:
+            return plan, differences(plan, facts)
+        typed = {"limit": limit, "same_prompt": same_prompt or None}
+        changes = differences(plan, facts | typed)
+        if changes:
+            raise DataError(
+                [f"{path}: {change}." for change in changes]
+                + ["Make a new one with `theobot bench plan`, or delete it to take the default."]
+            )
+    return complete_plan(plan, facts), []
+
+
+def answers_seen(folder: Path) -> bool:
+    """Whether anything was answered yet; what was set aside has been seen as well."""
+    return any(folder.glob(ANSWERS_OF_ANY))
+
+
+def overruled(path: Path, plan: BenchPlan, limit: int | None, same_prompt: bool) -> list[str]:
+    """What was asked for otherwise than the plan has it, a sentence each.
+
+    Args:
+        path: of the plan.
+        plan: which is kept.
+        limit: most questions of each set that were asked for; None for all.
+        same_prompt: whether the seed's raw prompt for both was asked for.
+    """
+    found = []
+    if limit != plan.limit:
+        kept = "all" if plan.limit is None else f"at most {plan.limit}"
+        wanted = "all of them" if limit is None else "another number"
+        found.append(f"{path} asks {kept} questions of each set. For {wanted} type -o NEW_FOLDER.")
+    if same_prompt != plan.same_prompt:
+        kept = "both in the seed's raw prompt" if plan.same_prompt else "each in its own prompt"
+        found.append(f"{path} asks {kept}. For the other way type -o NEW_FOLDER.")
+    return found
+
+
+def fix_plan(folder: Path, plan: BenchPlan, seen: bool = True) -> None:
+    """Keep the plan's hash at the moment of the first answer; later calls change nothing.
+
+    Args:
+        folder: of the benchmark.
+        plan: as it is now.
+        seen: whether the folder may hold answers. Until the first the plan may be replaced.
+    """
+    if not seen or not (folder / FIXED).exists():
         write_text(folder / FIXED, plan.sha256() + "\n")
 
 

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+MOST_MARKS = 1000
+"""For a question or a key point: more than any paper has, and few enough for a page of marks."""
+
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -14,7 +17,7 @@ class _KeyPoint(BaseModel):
     model_config = ConfigDict(strict=True)
 
     text: _Text
-    marks: int = Field(ge=0, le=1000)
+    marks: int = Field(ge=0, le=MOST_MARKS)
     accept: list[str] = []
 
 
@@ -46,6 +49,15 @@ def meta_problems(meta: Mapping[str, Any]) -> list[str]:
     except ValidationError as error:
         return [f"{problem}." for problem in _problems(error)]
     return check_problems(meta)
+
+
+def marks_problem(marks: object) -> str | None:
+    """What is wrong with a question's tariff, as a sentence; None if it can be used, or missing."""
+    if marks is None or (type(marks) is int and 1 <= marks <= MOST_MARKS):
+        return None
+    # It may have thousands of digits.
+    shown = "too large" if type(marks) is int and marks > MOST_MARKS else repr(marks)
+    return f"marks is {shown}; a whole number from 1 to {MOST_MARKS} was expected."
 
 
 def first_problem(error: ValidationError) -> str:

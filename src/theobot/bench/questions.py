@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from theobot.bench.question_meta import first_problem, meta_problems
+from theobot.bench.question_meta import first_problem, marks_problem, meta_problems
 from theobot.errors import DataError
 
 SETS = ("in_domain", "near_domain", "out_of_domain")
@@ -105,8 +105,7 @@ def parse_saved_questions(text: str) -> list[Question]:
         except ValidationError as error:
             raise ValueError(f"line {number}: {first_problem(error)}") from None
         problems = meta_problems(question.meta)
-        if question.marks is not None and question.marks < 1:
-            problems.append(f"marks is {question.marks}; a number from 1 on was expected.")
+        problems += [problem] if (problem := marks_problem(question.marks)) else []
         if problems:
             raise ValueError(f"line {number}: {problems[0].rstrip('.')}")
         found.append(question)
@@ -243,9 +242,8 @@ def _entry_problems(entry: object, known: dict[str, _Line]) -> list[str]:
     ]
     if wrong:
         return wrong
-    marks, reference = entry.get("marks"), entry.get("reference")
-    if marks is not None and (type(marks) is not int or marks < 1):
-        wrong.append(f"marks is {marks!r}; a whole number from 1 on was expected.")
+    reference = entry.get("reference")
+    wrong += [problem] if (problem := marks_problem(entry.get("marks"))) else []
     if reference is not None and (not isinstance(reference, str) or not reference.strip()):
         wrong.append(f"reference is {reference!r}; a text was expected.")
     wrong += meta_problems(_meta_of(entry))

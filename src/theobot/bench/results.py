@@ -17,10 +17,10 @@ from typing import Any
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.comparison import Comparison, Decision, Verdict, compare, decide
 from theobot.bench.judge.results import summarise_judge
-from theobot.bench.plan import changed_since_first_answer, planned_sets
+from theobot.bench.plan import changed_since_first_answer, differences, planned_sets
 from theobot.bench.questions import SETS, TRAPS, Question
-from theobot.bench.report.model import QuestionRow, Report, plain
-from theobot.bench.rival import BASE
+from theobot.bench.report.model import QuestionRow, Report, plain, questions_judged
+from theobot.bench.rival import BASE, WITHOUT_VERSES
 from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scoring.rates import count_rates
 from theobot.bench.scoring.scores import chrf, count_citations
@@ -59,7 +59,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
     ]
     changed = changed_since_first_answer(folder, plan)
     names = answered.rival.headings
-    changes = [*answered.probes.get("plan_changes", [])]
+    changes = [*answered.probes.get("plan_changes", []), *_other_than_planned(answered)]
     if changed and not changes:
         changes = ["plan.json is not the file that was there when the first answer was written"]
     return Report(
@@ -67,7 +67,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         # When the plan was made, not now: judged again, the same answers give the same files.
         created=plan.created,
         plan_status="changed after answers were seen" if changed or changes else "planned",
-        plan_changes=changes,
+        plan_changes=list(dict.fromkeys(changes)),
         decision=_decide(answered, primary, cut),
         sets=primary,
         rows=[_row(answered, question) for question in answered.pairs],
@@ -90,6 +90,15 @@ def make_report(answered: Answered, folder: Path) -> Report:
         random_seed=plan.random_ten_seed,
         arms=(names["base"], names["theobot"]),
     )
+
+
+def _other_than_planned(answered: Answered) -> list[str]:
+    """Where the answers themselves say that they are not those of the plan."""
+    for record in answered.records.values():
+        against = record.against_sha256 or answered.rival.name
+        facts = {"base": record.model, "adapter": record.adapter_sha256, "against": against}
+        return differences(answered.plan, facts)
+    return []
 
 
 def _kept(answered: Answered) -> Iterable[AnswerRecord]:
@@ -157,13 +166,14 @@ def _seen(question: Question) -> str | None:
 
 
 def _decide(answered: Answered, primary: list[Comparison], cut: Mapping[str, float]) -> Decision:
-    claims = dict(planned_sets(answered.plan))
-    better = [one for one in primary if claims[one.name].hypothesis == "better" and one.n]
-    others = [one for one in primary if claims[one.name].hypothesis == "not_worse" and one.n]
-    if not better:
-        return Decision(4, "Cannot tell: no in-domain question could be scored.", None)
-    rival = answered.rival
-    decision = decide(better[0], others, None if rival == BASE else rival.name)
+    claims, rival = dict(planned_sets(answered.plan)), answered.rival
+    better = [one for one in primary if claims[one.name].hypothesis == "better"]
+    others = [one for one in primary if claims[one.name].hypothesis == "not_worse"]
+    if rival == WITHOUT_VERSES:
+        # Asked are the questions alone that name verses: nothing can be harmed in other sets.
+        asked = {question.set for question in answered.questions}
+        others = [one for one in others if one.name in asked]
+    decision = decide(better, others, None if rival == BASE else rival.name)
     long = [name for name, share in cut.items() if share > answered.plan.truncation_limit]
     if decision.exit_code == 4 and long:
         names = ", ".join(name.replace("_", "-") for name in long)
@@ -326,7 +336,7 @@ def _cannot_show(answered: Answered) -> list[str]:
         "Existence of a verse is checked, not whether the answer understands it.",
         "Themes and tariffs have few questions each; what they show is a hint, never a claim.",
     ]
-    if not answered.marks:
+    if not questions_judged(answered.marks):
         sentences.insert(0, "No teacher has marked these answers yet.")
     if "leaks" not in answered.probes:
         sentences.append("Whether the questions occur in the training rows is not known here.")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, rival_of_records
+from theobot.bench.answers import (
+    ANSWERS,
+    AnswerRecord,
+    read_answers,
+    rival_of_records,
+    text_hash,
+)
 from theobot.bench.plan import PLAN, BenchPlan, read_plan
 from theobot.bench.probes.choices import CHOICES, read_choices
 from theobot.bench.question_meta import first_problem
@@ -22,7 +29,8 @@ from theobot.generation.generator import ARMS, Arm
 QUESTIONS = "questions.jsonl"
 SCORES = "scores.json"
 PROBES = "probes.json"
-"""What was found with the model at hand: adapter effect, drift, noise, leaks, likelihood."""
+"""What was found with the model at hand: adapter effect, drift, noise, leaks; written last, so that
+it vouches for `CHOICES` too. `answers` is the plan of the answers that it tells of."""
 MARKS = "marks.json"
 """What `theobot mark close` found."""
 JUDGE = "judge.json"
@@ -47,6 +55,7 @@ class _Drift(_Shape):
 class _Probes(_Shape):
     """Entries of `PROBES` that the report works with; others are shown as they are."""
 
+    answers: str | None = None
     adapter_effect: float | None = None
     plan_changes: list[str] = []
     noise: _Noise | None = None
@@ -77,6 +86,7 @@ class _Judged(_Shape):
     left: _Object | None = None
     markers: list[_Object] | None = None
     disagreements: list[_Disagreement] | None = None
+    alpha: _Object | None = None
     questions: int | None = None
     wins: int | None = None
     losses: int | None = None
@@ -99,6 +109,7 @@ class _Marks(_Shape):
     prefer: _Judged | None = None
     comments: list[_Object] | None = None
     notes: list[str] | None = None
+    answers: dict[str, dict[str, str]] | None = None
     reasons: list[str] | None = None
 
 
@@ -111,9 +122,10 @@ class Answered(NamedTuple):
         records: answers by question and arm; of the questions below only.
         pairs: ids of questions that both arms have answered, in order.
         scores: by question and arm.
-        probes: see `PROBES`.
-        marks: people's marks, if there are any.
+        probes: see `PROBES`; empty where these answers have none.
+        marks: people's marks of these very answers, if there are any.
         rival: what Theobot was compared with.
+        aside: names of files that tell of other answers than these, and so are not used.
     """
 
     plan: BenchPlan
@@ -124,6 +136,7 @@ class Answered(NamedTuple):
     probes: dict[str, Any]
     marks: dict[str, Any] | None
     rival: Rival
+    aside: tuple[str, ...] = ()
 
     @property
     def scored(self) -> list[Question]:
@@ -142,20 +155,40 @@ def read_answered(folder: Path) -> Answered:
         if record.id in known
     }
     pairs = [q for q in questions if all((q.id, arm) in records for arm in ARMS)]
-    choices = read_choices(folder / CHOICES)
+    probes = _shaped(folder / PROBES, _Probes)
+    probed = probes.get("answers") in {record.plan for record in records.values()}
+    choices = read_choices(folder / CHOICES) if probed else []
     kept = [records[question.id, arm] for question in pairs for arm in ARMS]
     scores = {(score.id, score.arm): score for score in score_answers(pairs, kept, choices)}
-    marks = folder / MARKS
+    marks = _read_marks(folder / MARKS, records)
+    unused = [*([] if probed else [PROBES, CHOICES]), *([MARKS] if marks is None else [])]
     return Answered(
         plan,
         questions,
         records,
         pairs,
         scores,
-        _shaped(folder / PROBES, _Probes),
-        _shaped(marks, _Marks) if marks.exists() else None,
+        probes if probed else {},
+        marks,
         rival_of_records(records.values()),
+        tuple(name for name in unused if (folder / name).exists()),
     )
+
+
+def _read_marks(
+    path: Path, records: Mapping[tuple[str, Arm], AnswerRecord]
+) -> dict[str, Any] | None:
+    """What people gave these answers; None where they marked others, or nobody marked."""
+    marks = _shaped(path, _Marks)
+    # Marks of a version that did not keep what was marked may be of any answers.
+    marked = marks.pop("answers", None) or {}
+    now = {(name, str(arm)): text_hash(record.text) for (name, arm), record in records.items()}
+    same = all(
+        now.get((name, arm)) == digest
+        for name, digests in marked.items()
+        for arm, digest in digests.items()
+    )
+    return marks if marked and same else None
 
 
 def read_saved_questions(path: Path) -> list[Question]:
@@ -224,4 +257,21 @@ def refuse_incomplete(answered: Answered) -> None:
         raise InvalidRunError(
             f"{share:.1%} of the questions lack an answer of one of the two; at most "
             f"{answered.plan.missing_limit:.1%} may. Type the same `theobot bench` again to go on."
+        )
+
+
+def refuse_equal_answers(records: Iterable[AnswerRecord]) -> None:
+    """Stop where both arms have answered alike throughout.
+
+    Raises:
+        InvalidRunError: they have.
+    """
+    texts: dict[str, dict[Arm, str]] = {}
+    for record in records:
+        texts.setdefault(record.id, {})[record.arm] = record.text
+    pairs = [list(both.values()) for both in texts.values() if len(both) == len(ARMS)]
+    if pairs and all(base == theobot for base, theobot in pairs):
+        raise InvalidRunError(
+            f"All {len(pairs)} answers of both are the same, letter for letter: there is no effect "
+            "that could be judged. Check that the adapter was trained to its end."
         )

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
+LEVEL = 0.95
+"""Confidence of every interval that is shown."""
 EXACT_FLIPS = 16
 """Up to so many clusters every assignment of signs is counted."""
 FLIPS = 10_000
@@ -50,7 +52,7 @@ class Rate(NamedTuple):
 
 
 def paired_interval(
-    differences: Sequence[float], level: float = 0.95, clusters: Sequence[str] | None = None
+    differences: Sequence[float], level: float = LEVEL, clusters: Sequence[str] | None = None
 ) -> Interval:
     """Student's t interval of the mean of paired differences.
 
@@ -123,7 +125,7 @@ def sign_flip_p(
     return extreme / (FLIPS + 1)
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> Rate:
+def wilson(successes: int, n: int, level: float = LEVEL) -> Rate:
     """Wilson's score interval of a single rate."""
     if n == 0:
         return Rate(0, 0, 0.0, 0.0, 1.0)
@@ -135,7 +137,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Rate:
 
 
 def newcombe_paired(
-    both: int, first_only: int, second_only: int, neither: int, level: float = 0.95
+    both: int, first_only: int, second_only: int, neither: int, level: float = LEVEL
 ) -> Interval:
     """Interval of the difference of two paired proportions, first minus second.
 
@@ -192,7 +194,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable_difference(error: float, freedom: int, level: float = 0.95) -> float:
+def detectable_difference(error: float, freedom: int, level: float = LEVEL) -> float:
     """Smallest true difference that would be found with 80 % power, from a standard error."""
     return (t_quantile(freedom, (1 + level) / 2) + t_quantile(freedom, POWER)) * error
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from theobot.bench.report.model import Light, State
+from theobot.bench.report.model import Light, questions_judged
 from theobot.bench.rival import Rival
-from theobot.bench.saved import Answered, missing_share
+from theobot.bench.saved import MARKS, PROBES, Answered, missing_share
 from theobot.generation.generator import ARMS
 
 
@@ -33,6 +33,8 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
         _effect_light(probes, answered.rival),
         _noise_light(probes, answered.rival.name),
     ]
+    if not probes:
+        lights.append(_unprobed_light(PROBES in answered.aside))
     share = missing_share(answered)
     lights.append(
         Light(
@@ -54,12 +56,20 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
     if unscored:
         words = f"{unscored} questions have no mark scheme and could not be scored."
         lights.append(Light("Scores", "warn", words))
-    lights.append(_marks_light(answered.marks))
+    lights.append(_marks_light(answered.marks, MARKS in answered.aside))
     return lights
+
+
+def _unprobed_light(aside: bool) -> Light:
+    words = "Nothing was measured with the model after these answers"
+    words += f"; {PROBES} tells of others and is not used." if aside else "."
+    return Light("Measurements", "warn", f"{words} Type the same `theobot bench` again.")
 
 
 def _leak_light(probes: Mapping[str, Any]) -> Light:
     leaks = probes.get("leaks")
+    if not probes:
+        return Light("Leaks", "unknown", "Whether any were looked for was not kept.")
     if leaks is None:
         return Light(
             "Leaks", "unknown", "The training rows are not known, so none were looked for."
@@ -90,9 +100,22 @@ def _noise_light(probes: Mapping[str, Any], rival: str) -> Light:
     return Light("Noise", "good" if changed <= 0.05 else "warn", words)
 
 
-def _marks_light(marks: Mapping[str, Any] | None) -> Light:
+def _marks_light(marks: Mapping[str, Any] | None, aside: bool) -> Light:
+    if aside:
+        words = (
+            f"The marks in {MARKS} are not of these answers, or do not say of which, so they are "
+            "not shown. Type `theobot mark close` again, or have these marked (`theobot mark "
+            "pack`)."
+        )
+        return Light("Teachers' marks", "unknown", words)
     if not marks:
         words = "Automatic score, not yet checked against a teacher (`theobot mark pack`)."
         return Light("Teachers' marks", "unknown", words)
-    state: State = "warn" if marks.get("withheld") else "good"
-    return Light("Teachers' marks", state, str(marks.get("sentence", "There are marks of people.")))
+    sentence = str(marks.get("sentence", "There are marks of people."))
+    if not questions_judged(marks):
+        return Light("Teachers' marks", "unknown", sentence)
+    found = [(marks.get(mode) or {}).get("alpha") or {} for mode in ("mark", "prefer")]
+    if not any(alpha.get("units") for alpha in found):
+        sentence += " Whether markers agree is not known, since no two judged the same answers."
+        return Light("Teachers' marks", "warn", sentence)
+    return Light("Teachers' marks", "warn" if marks.get("withheld") else "good", sentence)

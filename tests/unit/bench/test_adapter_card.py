@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from theobot.bench.adapter_card import tell_adapter_card
+from theobot.bench.adapter_card import figures, tell_adapter_card
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.report.model import Report
 from theobot.generation.generator import SCRIPTURE
@@ -50,6 +50,19 @@ def test_the_decision_and_the_sets_are_written(run, record, report):
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 + sum(one.n > 0 for one in report.sets)
     assert "not yet checked against a teacher" in text or report.marks
+
+
+def test_that_the_plan_was_changed_afterwards_stands_beside_the_decision(run, record, report):
+    assert "answers were seen" not in figures(report)
+    changed = report._replace(
+        plan_status="changed after answers were seen",
+        plan_changes=["base: planned <!-- x, now\nnano"],
+    )
+    tell_adapter_card(run / "bench", record, changed)
+    text = figures_of((run / "adapter" / "README.md").read_text())
+    assert text.splitlines()[2] == (
+        "Changed after answers were seen: base: planned &lt;!-- x, now nano."
+    )
 
 
 def test_a_later_benchmark_replaces_them(run, record, report):

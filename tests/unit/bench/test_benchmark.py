@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from theobot.bench.benchmark import refuse_leaks, run_bench, settle_plan
-from theobot.bench.plan import read_plan
+from theobot.bench.benchmark import refuse_leaks, run_bench
+from theobot.bench.plan import read_plan, settle_plan
 from theobot.bench.questions import read_questions
 from theobot.data.examples import Example
 from theobot.errors import AdapterError, DataError, InvalidRunError
@@ -168,8 +168,43 @@ def test_answers_set_aside_have_been_seen(tmp_path: Path, question_folder: Path)
     )
     (tmp_path / "b" / "answers.jsonl").rename(tmp_path / "b" / "answers-0123456789ab.jsonl")
     plan, changes = settle_plan(tmp_path / "b", {"adapter": "another"}, question_folder, 3, False)
-    assert changes == ["limit: planned null, now 3"]
-    assert plan.limit is None
+    assert (plan.limit, changes) == (None, [])
+
+
+def test_flags_that_an_answered_plan_overrules_are_told_and_change_no_plan(
+    tmp_path: Path, question_folder: Path
+):
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
+    folder, notes = tmp_path / "b", []
+    run_bench(generator, folder, questions=question_folder, limit=1)
+    result = run_bench(
+        generator, folder, questions=question_folder, limit=2, same_prompt=True,
+        on_note=notes.append,
+    )  # fmt: skip
+    assert len(result.questions) == 3
+    assert (result.report.plan_status, result.report.plan_changes) == ("planned", [])
+    plan = folder / "plan.json"
+    assert notes == [
+        f"{plan} asks at most 1 questions of each set. For another number type -o NEW_FOLDER.",
+        f"{plan} asks each in its own prompt. For the other way type -o NEW_FOLDER.",
+    ]
+
+
+def test_until_the_first_answer_another_plan_may_take_its_place(
+    tmp_path: Path, question_folder: Path
+):
+    def stopped(question: str, arm: str) -> str:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "b"
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(ScriptedGenerator(stopped), folder, questions=question_folder, limit=1)
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
+    with pytest.raises(DataError, match="delete it to take the default"):
+        run_bench(generator, folder, questions=question_folder, limit=2)
+    (folder / "plan.json").unlink()
+    report = run_bench(generator, folder, questions=question_folder, limit=2).report
+    assert (report.plan_status, report.plan_changes) == ("planned", [])
 
 
 def test_the_other_adapters_rows_are_looked_through_too(question_folder: Path):

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -8,10 +9,10 @@ from theobot.bench.statistics import Interval
 ALONE = [str(number) for number in range(400)]
 
 
-def comparison(verdict: Verdict, name: str = "in_domain") -> Comparison:
-    nothing = Interval(0, 0, 0, 1)
+def comparison(verdict: Verdict, name: str = "in_domain", n: int = 1) -> Comparison:
+    nothing = Interval(0, 0, 0, n)
     return Comparison(
-        name, "key_points", 1, 1, 0, 0, nothing, 0, 0, 1, 0.05, verdict, 0, 0, 0, None, None
+        name, "key_points", n, n, 0, 0, nothing, 0, 0, 1, 0.05, verdict, 0, 0, 0, None, None
     )
 
 
@@ -73,6 +74,37 @@ def test_no_questions_and_one_question_say_nothing():
         assert found.detectable is None
 
 
+@pytest.mark.parametrize("difference", [-1.0, -0.75, -0.1, 0.1, 0.75, 1.0])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8, 12])
+def test_a_few_equal_differences_prove_no_more_than_their_p(difference, n):
+    base = [max(0.0, -difference)] * n
+    tuned = [max(0.0, difference)] * n
+    found = compare("x", "k", base, tuned, ALONE[:n], margin=0.05, seed=1)
+    assert found.p == pytest.approx(2 ** (1 - n))
+    assert -1 <= found.difference.low <= difference <= found.difference.high <= 1
+    if found.p > 0.05:
+        assert found.verdict not in (Verdict.BETTER, Verdict.WORSE)
+    if abs(difference) == 1:
+        one_sided = Verdict.BETTER if difference > 0 else Verdict.WORSE
+        assert (found.verdict is one_sided) == (n >= 6)
+
+
+def test_answers_about_one_verse_say_nothing_however_alike_they_are():
+    found = compare("x", "k", [0.0] * 4, [1.0] * 4, ["v"] * 4, margin=0.05, seed=1)
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.difference == Interval(1.0, -math.inf, math.inf, 4)
+
+
+@pytest.mark.parametrize("seen", [-1.0, -0.75, 0.0, 0.75, 1.0])
+@pytest.mark.parametrize("n", [2, 5, 12, 50])
+def test_what_equal_differences_may_have_missed_lies_in_the_interval(seen, n):
+    found = estimate([seen] * n)
+    for other in (-1.0, 1.0):
+        # A share that n draws miss with a chance of 3 %, which is more than one side leaves out.
+        share = 1 - 0.03 ** (1 / n)
+        assert found.low <= (1 - share) * seen + share * other <= found.high
+
+
 def test_the_order_of_questions_does_not_matter():
     choose = random.Random(3)
     rows = [(choose.random(), choose.random(), str(choose.randrange(20))) for _ in range(60)]
@@ -128,10 +160,53 @@ def test_a_planted_gain_is_found():
 )
 def test_the_plan_is_met_only_if_all_three_claims_hold(inside, near, far, code):
     others = [comparison(near, "near_domain"), comparison(far, "out_of_domain")]
-    decision = decide(comparison(inside), others)
+    decision = decide([comparison(inside)], others)
     assert decision.exit_code == code
     assert decision.met == {0: True, 3: False, 4: None}[code]
-    assert decision.words.endswith("questions.") or code == 0
+    assert decision.words.endswith("questions.")
+
+
+def test_of_a_set_without_a_score_nothing_is_claimed():
+    inside, near = comparison(Verdict.BETTER), comparison(Verdict.SAME, "near_domain")
+    far = comparison(Verdict.CANNOT_TELL, "out_of_domain", n=0)
+    found = decide([inside], [near, far])
+    assert (found.exit_code, found.met) == (4, None)
+    assert found.words == "Cannot tell: no out-of-domain question could be scored."
+    unknown = near._replace(verdict=Verdict.CANNOT_TELL)
+    assert decide([inside], [unknown, far]).words == (
+        "Cannot tell yet on near-domain questions; no out-of-domain question could be scored."
+    )
+    harm = near._replace(verdict=Verdict.WORSE)
+    assert decide([inside], [harm, far]).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("inside", "near", "code", "words"),
+    [
+        (Verdict.BETTER, Verdict.BETTER, 0, "The fine-tune helped: better on in-domain, near-"
+         "domain questions, and not worse on out-of-domain questions."),
+        (Verdict.BETTER, Verdict.WORSE, 3, "The fine-tune did harm: worse on near-"
+         "domain questions."),
+        (Verdict.BETTER, Verdict.SAME, 3, "The plan is not met: same on near-domain questions."),
+        (Verdict.SAME, Verdict.CANNOT_TELL, 3, "The fine-tune did not help: same on in-domain "
+         "questions."),
+        (Verdict.BETTER, Verdict.NOT_WORSE, 4, "Cannot tell yet on near-domain questions."),
+    ],
+)  # fmt: skip
+def test_every_set_that_was_to_be_better_is_judged(inside, near, code, words):
+    better = [comparison(inside), comparison(near, "near_domain")]
+    decision = decide(better, [comparison(Verdict.SAME, "out_of_domain")])
+    assert (decision.exit_code, decision.words) == (code, words)
+
+
+def test_a_plan_may_claim_no_gain():
+    names = ("in_domain", "near_domain", "out_of_domain")
+    sets = [comparison(Verdict.SLIGHTLY_WORSE, name) for name in names]
+    decision = decide([], sets)
+    assert decision.exit_code == 0
+    assert decision.words == (
+        "As planned: not worse on in-domain, near-domain, out-of-domain questions."
+    )
 
 
 def test_where_nothing_differed_no_spread_is_made_up():

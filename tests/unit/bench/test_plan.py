@@ -43,6 +43,16 @@ def test_what_is_no_plan_is_told_by_field(tmp_path):
     assert "near_domain.margin" in caught.value.problems[0]
 
 
+@pytest.mark.parametrize(("place", "value"), [("level", 0.99), ("metric", "chrF")])
+def test_what_a_plan_cannot_change_is_refused(tmp_path, place, value):
+    plan = json.loads(make_plan().model_dump_json())
+    (plan if place in plan else plan["in_domain"])[place] = value
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan))
+    with pytest.raises(DataError, match=rf"{place}: (Input .*|)(0\.95 was expected|'score')"):
+        read_plan(path)
+
+
 def test_open_hashes_are_completed_and_others_compared():
     plan = make_plan()
     done = complete_plan(plan, {"base": "nano", "adapter": "abc", "data": None})
@@ -61,6 +71,8 @@ def test_a_plan_changed_after_the_first_answer_is_known(tmp_path):
     other = plan.model_copy(update={"random_ten_seed": 11})
     fix_plan(tmp_path, other)
     assert changed_since_first_answer(tmp_path, other)
+    fix_plan(tmp_path, other, seen=False)
+    assert not changed_since_first_answer(tmp_path, other)
 
 
 def test_a_hash_that_is_no_text_counts_as_changed(tmp_path):

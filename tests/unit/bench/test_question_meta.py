@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from theobot.bench.question_meta import meta_problems
+from theobot.bench.question_meta import marks_problem, meta_problems
 from theobot.bench.questions import SIDECAR, parse_saved_questions, shipped_questions
 
 
@@ -32,6 +32,12 @@ def test_what_cannot_be_used_is_told(meta, place):
     assert problem.startswith(place)
 
 
+@pytest.mark.parametrize("marks", [0, -1, 1001, 10**400, 1.0, "1", True])
+def test_a_tariff_is_a_number_that_a_page_of_marks_can_hold(marks):
+    assert "from 1 to 1000 was expected" in marks_problem(marks)
+    assert {marks_problem(good) for good in (None, 1, 1000)} == {None}
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -40,6 +46,11 @@ def test_what_cannot_be_used_is_told(meta, place):
         (
             '{"id": "a", "set": "s", "text": "t", "marks": -1, "reference": null, "meta": {}}',
             "marks",
+        ),
+        (
+            '{"id": "a", "set": "s", "text": "t", "marks": 1%s, "reference": null, "meta": {}}'
+            % ("0" * 400),
+            "line 2: marks is too large; a whole number from 1 to 1000",
         ),
     ],
 )

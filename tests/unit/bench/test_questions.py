@@ -81,6 +81,13 @@ def test_all_problems_are_told_at_once(question_folder: Path):
         assert problem.startswith(start)
 
 
+def test_a_tariff_that_no_page_can_show_is_refused(question_folder: Path):
+    path = question_folder / "references.jsonl"
+    path.write_text(path.read_text().replace('"marks": 4', '"marks": 1000000'))
+    [problem] = problems(question_folder)
+    assert problem.endswith("marks is too large; a whole number from 1 to 1000 was expected.")
+
+
 def test_the_same_question_in_two_sets_is_a_problem(question_folder: Path):
     with (question_folder / "out_of_domain_questions.txt").open("a") as file:
         file.write("What is sin?\n")

@@ -12,7 +12,7 @@ import pytest
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.benchmark import rejudge
 from theobot.bench.comparison import Verdict
-from theobot.bench.plan import fix_plan, make_plan, read_plan, write_plan
+from theobot.bench.plan import SetPlan, fix_plan, make_plan, read_plan, write_plan
 from theobot.bench.questions import Question
 from theobot.bench.results import make_report
 from theobot.bench.saved import read_answered
@@ -77,8 +77,18 @@ def save(
                 )
     write(folder / "questions.jsonl", questions)
     write(folder / "answers.jsonl", records)
-    (folder / "probes.json").write_text(json.dumps({"adapter_effect": 1.5, **(probes or {})}))
+    (folder / "probes.json").write_text(
+        json.dumps({"answers": "p", "adapter_effect": 1.5, **(probes or {})})
+    )
     return folder
+
+
+def plan_as(folder: Path, **changes: object) -> None:
+    """As if the plan had said so before the first answer."""
+    plan = read_plan(folder / "plan.json").model_copy(update=changes)
+    write_plan(plan, folder / "plan.json")
+    (folder / "plan.sha256").unlink()
+    fix_plan(folder, plan)
 
 
 def write(path: Path, rows: list) -> None:
@@ -103,8 +113,35 @@ def test_harm_anywhere_does_not(tmp_path):
     assert report.sets[2].verdict is Verdict.WORSE
 
 
+def test_a_gain_is_not_enough_where_the_other_sets_have_no_score(tmp_path):
+    folder = save(tmp_path / "b", {"in_domain": 0.8, "near_domain": -1, "out_of_domain": -1})
+    questions = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    for asked in questions:
+        if asked["set"] != "in_domain":
+            del asked["meta"]["key_points"]
+    (folder / "questions.jsonl").write_text("".join(f"{json.dumps(q)}\n" for q in questions))
+    report = rejudge(folder).report
+    assert [one.n for one in report.sets] == [40, 0, 0]
+    assert report.sets[0].verdict is Verdict.BETTER
+    assert report.decision == (
+        4, "Cannot tell: no near-domain, out-of-domain question could be scored.", None
+    )  # fmt: skip
+
+
+def test_all_sets_that_were_planned_to_be_better_are_judged(tmp_path):
+    folder = save(tmp_path / "b", {"in_domain": 0.8, "near_domain": -0.8, "out_of_domain": 0.8})
+    better = SetPlan(hypothesis="better")
+    plan_as(folder, near_domain=better, out_of_domain=better)
+    report = rejudge(folder).report
+    assert report.plan_status == "planned"
+    assert report.decision.exit_code == 3
+    assert report.decision.words == "The fine-tune did harm: worse on near-domain questions."
+    plan_as(folder, near_domain=better, in_domain=SetPlan(hypothesis="not_worse"))
+    assert rejudge(folder).report.decision == report.decision
+
+
 def test_a_few_questions_cannot_tell(tmp_path):
-    report = rejudge(save(tmp_path / "b", {"in_domain": 0.3}, count=4)).report
+    report = rejudge(save(tmp_path / "b", {"in_domain": 0.6}, count=4)).report
     assert report.decision.exit_code == 4
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theobot.bench.answers import Progress, append_lines, cut_half_line
+from theobot.bench.answers import Progress, append_lines, cut_half_line, text_hash
 from theobot.bench.benchmark import BenchResult, rejudge
 from theobot.bench.judge.prompts import Task, prompt_hash, read_reply, request_of
 from theobot.bench.judge.results import (
@@ -26,8 +26,7 @@ from theobot.bench.judge.results import (
     planned_tasks,
     read_verdicts,
 )
-from theobot.bench.marking.session import text_hash
-from theobot.bench.saved import JUDGE, read_answered, refuse_incomplete
+from theobot.bench.saved import JUDGE, read_answered, refuse_equal_answers, refuse_incomplete
 from theobot.errors import ServerError, SettingsError
 from theobot.generation.api import ApiClient
 from theobot.run_folder import write_json
@@ -70,6 +69,7 @@ def judge_answers(
         )
     answered = read_answered(folder)
     refuse_incomplete(answered)
+    refuse_equal_answers(answered.records.values())
     settings = JudgeSettings(judge, client.url, limit)
     tasks = planned_tasks(answered, settings)
     store = folder / VERDICTS

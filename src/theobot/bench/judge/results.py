@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from theobot.bench.answers import text_hash
 from theobot.bench.comparison import Comparison, compare
 from theobot.bench.judge.prompts import CRITERIA, Task, criteria_of, prompt_hash, task_key
 from theobot.bench.marking.agreement import krippendorff, position_bias
 from theobot.bench.marking.mark_outcome import check_automatic
 from theobot.bench.marking.marking import unblind
 from theobot.bench.marking.prefer_outcome import preferred_answers
-from theobot.bench.marking.session import text_hash
 from theobot.bench.questions import SETS, TRAPS, Question, spread
 from theobot.bench.saved import JUDGE, Answered, cluster_of, read_object
+from theobot.bench.scoring.scores import full_marks
 from theobot.bench.statistics import Rate, wilson
 from theobot.errors import RunError
 from theobot.generation.generator import ARMS
@@ -121,9 +122,14 @@ def read_verdicts(path: Path) -> dict[str, dict[str, Any] | None]:
     """Verdicts of a store by key; the rest of a cut last line does not count.
 
     Raises:
-        RunError: damaged.
+        RunError: damaged, or cannot be read.
     """
-    raw = path.read_bytes() if path.exists() else b""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raw = b""
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}.") from None
     found = {}
     for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
         try:
@@ -204,7 +210,7 @@ class _Judged:
 
     def _take_marks(self, question: Question) -> None:
         scheme = question.meta.get("key_points") or []
-        tariff = question.marks or 1
+        tariff = full_marks(question)
         for arm, text in zip(ARMS, _texts(self.answered, question), strict=True):
             verdict = self.found.get((question.id, (text,)))
             if scheme and verdict is not None:

@@ -34,6 +34,7 @@ from theobot.bench.marking.session import (
     open_session,
     read_key,
     read_questions_of,
+    refuse_other_answers,
     slug,
 )
 from theobot.bench.marking.store import MarksStore, Session
@@ -180,17 +181,18 @@ def close(
             0.05.
 
     Raises:
-        RunError: a file is wrong, or there is no mark yet; the key stays closed then.
+        RunError: a file is wrong, there is no mark yet, or the answers are no longer those that
+            were marked; the key stays closed then.
     """
     import_marks(folder, files)
     with MarksStore(folder / FOLDER / STORE) as store:
-        session = begun(store)
+        begun(store)
         if not any(store.judgements(mode) for mode in MODES):
             raise RunError(
                 f"{store.path}: no marks yet. Name the files that the markers saved; the key "
                 "stays closed."
             )
-        read_key(folder, session)
+        refuse_other_answers(folder, store)
         store.close_session()
     found = result(folder, automatic, margins)
     assert found is not None
@@ -211,10 +213,14 @@ def result(
         margins: as in `close`.
 
     Raises:
-        RunError: marks or key are damaged.
+        RunError: marks or key are damaged, or the answers are no longer those that were marked.
     """
     data = unblind(folder, automatic, margins)
-    return None if data is None else summarise(data)
+    if data is None:
+        return None
+    with MarksStore(folder / FOLDER / STORE) as store:
+        refuse_other_answers(folder, store)
+    return summarise(data)
 
 
 def unblind(

@@ -34,6 +34,7 @@ class MarkingResult(NamedTuple):
         automatic: how well an automatic score agrees; None without marks or scores.
         late: judgements that came in after the key was opened; they are counted.
         comments: what markers wrote, by question.
+        answers: SHA-256 of the text of every answer handed out, by question and arm.
         withheld: markers do not agree, so that in one mode at least nothing is concluded.
         reasons: why, in sentences.
         notes: what else a reader must know, in sentences.
@@ -50,6 +51,7 @@ class MarkingResult(NamedTuple):
     automatic: AutomaticAgreement | None
     late: int
     comments: list[Comment]
+    answers: dict[str, dict[str, str]]
     withheld: bool
     reasons: list[str]
     notes: list[str]
@@ -69,6 +71,9 @@ def summarise(data: Unblinded) -> MarkingResult:
     reasons = [reason for outcome in outcomes for reason in outcome.reasons]
     late = sum(one.late for found in judged.values() for one in found)
     markers = {one.marker for found in judged.values() for one in found}
+    answers: dict[str, dict[str, str]] = {}
+    for (question, arm), digest in data.hashes.items():
+        answers.setdefault(question, {})[arm] = digest
     return MarkingResult(
         session=data.session.id,
         closed=data.session.closed or "",
@@ -80,6 +85,7 @@ def summarise(data: Unblinded) -> MarkingResult:
         automatic=check_automatic(data) if mark is not None else None,
         late=late,
         comments=comments(data),
+        answers=answers,
         withheld=bool(reasons),
         reasons=list(dict.fromkeys(reasons)),
         notes=_notes(data, judged, len(markers), late),

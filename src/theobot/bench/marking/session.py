@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers
+from theobot.bench.answers import ANSWERS, AnswerRecord, read_answers, text_hash
 from theobot.bench.marking.guides import UNMARKED
 from theobot.bench.marking.pack import page_data
 from theobot.bench.marking.sample import (
@@ -261,6 +260,15 @@ def _refuse_changed(store: MarksStore, key: Key, answered: Answered) -> None:
             )
 
 
+def refuse_other_answers(folder: Path, store: MarksStore) -> None:
+    """Stop where the folder's answers are no longer those that were handed out.
+
+    Raises:
+        RunError: they are others; or key or answers cannot be read.
+    """
+    _refuse_changed(store, read_key(folder, begun(store)), _read_answered(folder))
+
+
 def begun(store: MarksStore) -> Session:
     """The session of a store.
 
@@ -288,8 +296,3 @@ def _pairs(items: Sequence[Item], key: Key) -> list[Pair]:
         Pair(item.id, (ids[item.question_id, "base"], ids[item.question_id, "theobot"]), item.alike)
         for item in items
     ]
-
-
-def text_hash(text: str) -> str:
-    """SHA-256 of an answer, by which marks know that it is still the same."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

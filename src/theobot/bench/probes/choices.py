@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import TypeAdapter
 
 from theobot.bench.questions import Question
-from theobot.bench.scoring.options import LETTERS, read_options
+from theobot.bench.scoring.options import LETTERS, read_options, without_tariff
 from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
 from theobot.data.tokens import tokenize_prompt
@@ -32,9 +31,6 @@ CHOICES = "choices.jsonl"
 
 PASS_TOKENS = 4096
 """Most tokens, padding included, in one pass through the model."""
-
-
-_TARIFF = re.compile(r"\s*[\[(]\d+\s+marks?[\])]\s*$", re.IGNORECASE)
 
 
 class ChoiceRecord(NamedTuple):
@@ -155,15 +151,15 @@ def read_choices(path: Path) -> list[ChoiceRecord]:
 
 
 def _options(text: str) -> dict[str, str]:
-    """Options by letter, a tariff at the end left out; none if one of them is empty."""
-    options = read_options(_TARIFF.sub("", text))
+    """Options by letter; none if one of them is empty."""
+    options = read_options(text)
     return options if all(options.values()) else {}
 
 
 def _spans(text: str, options: Mapping[str, str]) -> list[tuple[int, int]]:
     """Where each option begins and ends: found from the end, where nothing else can stand."""
     spans: list[tuple[int, int]] = []
-    end = len(_TARIFF.sub("", text))
+    end = len(without_tariff(text))
     for option in reversed(list(options.values())):
         start = text.rindex(option, 0, end)
         spans.append((start, start + len(option)))

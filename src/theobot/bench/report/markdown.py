@@ -17,6 +17,7 @@ from theobot.bench.report.model import (
     losses,
     named,
     plain,
+    questions_judged,
     random_rows,
 )
 from theobot.bench.report.words import (
@@ -70,7 +71,7 @@ def _verdict(report: Report) -> Iterable[str]:
     scored = [one for one in report.sets if one.n]
     if not scored:
         yield NO_MARK_SCHEME
-    elif not report.marks:
+    elif not questions_judged(report.marks):
         yield f"{NOT_MARKED} A point is one mark in 100."
     for one in report.sets if scored else ():
         name, about = SETS.get(one.name, (group_name(one.name), ""))

@@ -170,6 +170,12 @@ class Report(NamedTuple):
         return cls(**read)
 
 
+def questions_judged(marks: Mapping[str, Any] | None) -> int:
+    """Of how many questions people judged both answers, in either mode of marking."""
+    modes = ((marks or {}).get(mode) or {} for mode in ("mark", "prefer"))
+    return sum(mode.get("questions") or 0 for mode in modes)
+
+
 def plain(value: object) -> object:
     """Anything of a report in terms of JSON: dict, list, str, int, float, bool, None."""
     if isinstance(value, Enum):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from theobot.bench.comparison import Comparison
 from theobot.bench.report import charts
 from theobot.bench.report.blocks import badge, comparison_table, safe, section
-from theobot.bench.report.model import Report
+from theobot.bench.report.model import Report, questions_judged
 from theobot.bench.report.words import (
     LIGHTS,
     NO_MARK_SCHEME,
@@ -70,7 +70,9 @@ def verdict(report: Report) -> str:
     scale = charts.difference_scale(scored)
     cards = "".join(_card(one, scale, report.arms) for one in report.sets if scored)
     lead = f'<div class="cards">{cards}</div>' if scored else f"<p>{NO_MARK_SCHEME}</p>"
-    checked = "" if report.marks or not scored else f'<p class="note">{NOT_MARKED}</p>'
+    checked = (
+        "" if questions_judged(report.marks) or not scored else f'<p class="note">{NOT_MARKED}</p>'
+    )
     return (
         f'<section id="verdict" class="verdict {state}" aria-labelledby="verdict-h">'
         f'<p class="eyebrow" aria-hidden="true">Verdict</p>'

@@ -14,6 +14,7 @@ from theobot.bench.scoring.word_forms import tokens_of
 LETTERS = "ABCDEFGH"
 
 _MARK = re.compile(r"(?:(?<=\s)|^)\(?(?P<letter>[A-Ha-h])[).:](?=\s)")
+_TARIFF = re.compile(r"\s*[\[(]\d+\s+marks?[\])]\s*$", re.IGNORECASE)
 _LONE = re.compile(r"\(?([A-Ha-h])\)?[.):]?")
 _STATED = re.compile(
     r"\b(?:answer|choice|option|choose|chose|pick|select)\b(?:\s+(?:option|letter|answer))?"
@@ -45,8 +46,10 @@ class Choice(NamedTuple):
 def read_options(question: str) -> dict[str, str]:
     """The options of a question by letter; none where there are not at least two, from A on.
 
-    "A) Get B) Siddur", "(a) Get (b) Siddur" and "A. Get B. Siddur" are read.
+    "A) Get B) Siddur", "(a) Get (b) Siddur" and "A. Get B. Siddur" are read; a tariff at the end,
+    such as "[1 mark]", is no part of the last option.
     """
+    question = without_tariff(question)
     marks = list(_MARK.finditer(question))
     for start, mark in enumerate(marks):
         if mark["letter"].upper() != "A":
@@ -62,6 +65,11 @@ def read_options(question: str) -> dict[str, str]:
                 for one, end in zip(run, ends, strict=True)
             }
     return {}
+
+
+def without_tariff(question: str) -> str:
+    """A question without the "[1 mark]" or "(2 marks)" that it ends with."""
+    return _TARIFF.sub("", question)
 
 
 def choose_option(question: str, answer: str) -> Choice:

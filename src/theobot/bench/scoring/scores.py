@@ -46,7 +46,7 @@ class Score(NamedTuple):
         arm: who answered.
         metric: "key_points", "choice" or "check".
         value: share of the marks, 0 to 1.
-        marks: the tariff.
+        marks: the tariff, see `full_marks`.
         points: key points, where they were used.
         words: length of the answer.
         note: what a person should know; "" where nothing is to be said.
@@ -134,7 +134,7 @@ def _score(
     chosen: Mapping[tuple[str, Arm], ChoiceRecord],
 ) -> Score | None:
     checked = check_of(question)
-    words, marks = len(record.text.split()), question.marks or 1
+    words, marks = len(record.text.split()), full_marks(question)
 
     def score(
         metric: str, value: float, note: str = "", points: tuple[PointHit, ...] = ()
@@ -157,6 +157,12 @@ def _score(
         return None
     earned = min(marks, sum(point.marks for point in points if point.hit))
     return score("key_points", earned / marks, points=points)
+
+
+def full_marks(question: Question) -> int:
+    """The tariff; without one what the key points of the mark scheme are worth together, else 1."""
+    scheme = question.meta.get("key_points") or []
+    return question.marks or sum(int(point["marks"]) for point in scheme) or 1
 
 
 def score_points(question: Question, answer: str) -> tuple[PointHit, ...]:

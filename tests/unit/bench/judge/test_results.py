@@ -242,6 +242,14 @@ def test_agreement_with_marks_equals_a_hand_calculation(tmp_path, save_bench):
     assert "quadratic weighted kappa | 4 | 0.80" in (folder / "report.md").read_text()
 
 
+def test_without_a_tariff_the_judge_counts_shares_of_all_key_points(tmp_path, save_bench):
+    folder = save_bench(tmp_path / "b", {"in_domain-0": ("agape", "agape zakah")})
+    path = folder / "questions.jsonl"
+    path.write_text(path.read_text().replace('"marks": 4', '"marks": null'))
+    [found] = summary(lay_down(folder))["marks"]
+    assert (found.base, found.theobot) == (0.25, 0.5)
+
+
 def test_agreement_with_preferences(tmp_path, save_bench):
     folder = lay_down(save_bench(tmp_path / "b", TEXTS))
 
@@ -290,6 +298,10 @@ def test_damaged_files_are_told(tmp_path, save_bench):
         store.write_text(f"{whole}{line}\n")
         with pytest.raises(RunError, match=r"judge\.jsonl:18: damaged"):
             summary(folder)
+    store.unlink()
+    store.mkdir()
+    with pytest.raises(RunError, match=r"judge\.jsonl: cannot be read"):
+        summary(folder)
     (folder / "judge.json").write_text('{"judge": "x"}')
     with pytest.raises(RunError, match=r"judge\.json: damaged"):
         summary(folder)

@@ -612,6 +612,23 @@ def test_marks_that_come_after_closing_are_flagged(folder: Path, tmp_path: Path)
     assert marking.pack(folder, ["ben"]) == [ben]
 
 
+def test_marks_are_not_held_against_other_answers(folder: Path, tmp_path: Path):
+    [page] = marking.pack(folder, ["anna"])
+    file = fill(page, better_for_theobot, tmp_path / "a.json")
+    answers = (folder / "answers.jsonl").read_text()
+    make_folder(folder, [question(n) for n in range(6)], {"in_domain-2": ("New", "Newer")})
+    with pytest.raises(RunError, match=r"changed since the marking began .* in_domain-2"):
+        marking.close(folder, [file])
+    assert not (folder / "marks.json").exists()
+    (folder / "answers.jsonl").write_text(answers)
+    # The key was not opened, so that more can be marked blind.
+    assert marking.result(folder) is None
+    assert marking.close(folder).late == 0
+    (folder / "answers.jsonl").write_text(answers.replace("in_domain-5 two", "in_domain-5 three"))
+    with pytest.raises(RunError, match="changed since the marking began"):
+        marking.result(folder)
+
+
 def test_a_left_out_question_is_told(tmp_path: Path):
     texts = {"in_domain-1": ("I am Qwen.", "Peace")}
     folder = make_folder(tmp_path / "bench", [question(n) for n in range(4)], texts)

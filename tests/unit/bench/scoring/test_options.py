@@ -14,6 +14,17 @@ def test_options_are_read(text):
     assert read_options("No options here.") == {}
 
 
+@pytest.mark.parametrize("tariff", [" [1 mark]", " (2 marks)", "\n[1 Mark]  "])
+@pytest.mark.parametrize("answer", ["Mezuzah", "D Mezuzah", "D) Mezuzah", "The mezuzah."])
+def test_a_tariff_is_no_part_of_the_last_option(tariff, answer):
+    assert read_options(MCQ + tariff)["D"] == "Mezuzah"
+    assert choose_option(MCQ + tariff, answer).letter == "D"
+
+
+def test_a_bracket_that_is_no_tariff_stays():
+    assert read_options("Q? A) one B) two (in 1 Mark)")["B"] == "two (in 1 Mark)"
+
+
 @pytest.mark.parametrize(
     ("answer", "letter"),
     [

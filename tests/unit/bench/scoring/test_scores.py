@@ -6,10 +6,16 @@ import pytest
 from theobot.bench.answers import AnswerRecord
 from theobot.bench.probes.choices import ChoiceRecord
 from theobot.bench.questions import Question, read_questions
-from theobot.bench.scoring.scores import chrf, count_citations, score_answers, score_points
+from theobot.bench.scoring.scores import (
+    chrf,
+    count_citations,
+    full_marks,
+    score_answers,
+    score_points,
+)
 
 
-def question(text: str = "Why?", marks: int = 4, **meta: object) -> Question:
+def question(text: str = "Why?", marks: int | None = 4, **meta: object) -> Question:
     return Question("q", "in_domain", text, marks, "A reference.", meta)
 
 
@@ -37,6 +43,16 @@ def test_every_shipped_reference_earns_full_marks_and_others_few():
         for q in opened
     ]
     assert statistics.mean(mismatched) < 0.1
+
+
+def test_without_a_tariff_all_key_points_are_full_marks():
+    points = [{"text": f"The {word}", "marks": 2, "accept": [word]} for word in ("get", "siddur")]
+    asked = question(marks=None, key_points=points)
+    (score,) = score_answers([asked], [record("A get.", asked)])
+    assert (score.value, score.marks) == (0.5, 4)
+    assert value("A get and a siddur.", asked) == 1
+    assert full_marks(question(marks=None)) == 1
+    assert full_marks(question(marks=3, key_points=points)) == 3
 
 
 POINTS = [
