@@ -197,9 +197,7 @@ def test_marks_outlive_the_page_and_a_saved_file_can_be_loaded(
     elsewhere.close()
 
 
-def test_two_tabs_of_a_page_lose_no_mark_of_each_other(
-    browser: Any, folder: Path, tmp_path: Path
-):
+def test_two_tabs_of_a_page_lose_no_mark_of_each_other(browser: Any, folder: Path, tmp_path: Path):
     [file] = marking.pack(folder, ["Anna"])
     context = browser.new_context(accept_downloads=True)
     older, newer = Sheet(context, file.as_uri()), Sheet(context, file.as_uri())

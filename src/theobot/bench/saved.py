@@ -22,7 +22,7 @@ from theobot.generation.generator import ARMS, Arm
 QUESTIONS = "questions.jsonl"
 SCORES = "scores.json"
 PROBES = "probes.json"
-"""What was found with the model at hand: adapter effect, drift, noise, leaks, likelihood."""
+"""What was found with the model at hand: adapter effect, drift, noise; leaks and seen verses."""
 MARKS = "marks.json"
 """What `theobot mark close` found."""
 JUDGE = "judge.json"
@@ -52,6 +52,8 @@ class _Probes(_Shape):
     noise: _Noise | None = None
     drift: _Drift | None = None
     leaks: list[_Object] | None = None
+    leaks_not_checked: str | None = None
+    seen_verses: list[str] | None = None
 
 
 class _Disagreement(_Shape):

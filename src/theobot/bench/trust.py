@@ -61,9 +61,8 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
 def _leak_light(probes: Mapping[str, Any]) -> Light:
     leaks = probes.get("leaks")
     if leaks is None:
-        return Light(
-            "Leaks", "unknown", "The training rows are not known, so none were looked for."
-        )
+        why = probes.get("leaks_not_checked", "The training rows are not known.")
+        return Light("Leaks", "unknown", f"Not checked. {why}")
     fatal = [leak for leak in leaks if leak.get("leak")]
     if fatal:
         return Light("Leaks", "bad", f"Training gives away {len(fatal)} of the questions.")
