@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import theobot
-
 from theobot.bench.plan import (
     changed_since_first_answer,
     complete_plan,
