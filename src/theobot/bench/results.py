@@ -231,9 +231,7 @@ def _secondary(answered: Answered) -> list[Comparison]:
         ]
         label = f"likeness to the reference (chrF), {name.replace('_', '-')}"
         found.append(_diagnostic(answered, label, "chrF", values, questions))
-    counts = {
-        (one.id, one.arm): one for one in count_citations(answered.pairs, list(_kept(answered)))
-    }
+    counts = {(one.id, one.arm): one for one in count_citations(list(_kept(answered)))}
     citing = [q for q in answered.pairs if all(counts[q.id, arm].cited for arm in ARMS)]
     if citing:
         values = [

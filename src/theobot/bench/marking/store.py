@@ -290,11 +290,6 @@ class MarksStore:
             (closed,) = self._db.execute("SELECT closed FROM session").fetchone()
         return str(closed)
 
-    def events(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """What happened: when, which kind, and what it was about."""
-        rows = self._rows("SELECT at, kind, detail FROM event ORDER BY id")
-        return [(at, kind, json.loads(detail)) for at, kind, detail in rows]
-
     def _make_tables(self) -> None:
         with self.transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
