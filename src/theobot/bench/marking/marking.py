@@ -39,11 +39,12 @@ from theobot.bench.marking.session import (
 from theobot.bench.marking.store import MarksStore, Session
 from theobot.bench.marking.unblinded import Automatic, Unblinded
 from theobot.bench.plan import PLAN, planned_sets, read_plan
-from theobot.bench.saved import MARKS, SCORES
 from theobot.errors import RunError, SettingsError
 from theobot.run_folder import explain_write_errors, write_json, write_text
 
 PACKS = "packs"
+MARKS = "marks.json"
+SCORES = "scores.json"
 
 _ALIAS = re.compile(r"[^\W_][\w .'-]{0,38}")
 _LARGEST_FILE = 64 * 2**20

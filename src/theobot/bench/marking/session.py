@@ -28,8 +28,7 @@ from theobot.bench.marking.sample import (
     shared_items,
 )
 from theobot.bench.marking.store import Item, Marker, MarksStore, Session
-from theobot.bench.questions import Question
-from theobot.bench.saved import QUESTIONS, read_saved_questions
+from theobot.bench.questions import Question, parse_saved_questions
 from theobot.errors import RunError, SettingsError
 from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import explain_write_errors, read_json
@@ -167,12 +166,15 @@ def read_questions_of(
     folder: Path, records: Sequence[AnswerRecord] | None = None
 ) -> list[Question]:
     """As the benchmark saved them, else what its answers say of them."""
-    path = folder / QUESTIONS
-    if path.exists():
-        return read_saved_questions(path)
-    found = records if records is not None else read_answers(folder / ANSWERS)
-    known = {one.id: Question(one.id, one.set, one.question, None, None, {}) for one in found}
-    return list(known.values())
+    path = folder / "questions.jsonl"
+    try:
+        return parse_saved_questions(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = records if records is not None else read_answers(folder / ANSWERS)
+        known = {one.id: Question(one.id, one.set, one.question, None, None, {}) for one in found}
+        return list(known.values())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged ({error}). `theobot bench` writes it anew.") from None
 
 
 def _begin(
