@@ -62,7 +62,7 @@ def _leak_light(probes: Mapping[str, Any]) -> Light:
     leaks = probes.get("leaks")
     if leaks is None:
         why = probes.get("leaks_not_checked", "The training rows are not known.")
-        return Light("Leaks", "unknown", f"Not checked. {why}")
+        return Light("Leaks", "unknown", f"None were looked for. {why}")
     fatal = [leak for leak in leaks if leak.get("leak")]
     if fatal:
         return Light("Leaks", "bad", f"Training gives away {len(fatal)} of the questions.")

@@ -196,8 +196,9 @@ def test_leaks_that_were_not_checked_are_told_with_the_reason_until_they_are(
 
     state, words, notes = bench()
     assert state == "unknown"
-    assert words.startswith("Not checked. The rows that first was trained on (mine.jsonl) cannot")
-    assert notes == [f"Leaks: {words[0].lower()}{words[1:]}"]
+    why = words.removeprefix("None were looked for. ")
+    assert why.startswith("The rows that first was trained on (mine.jsonl) cannot be read now.")
+    assert notes == [f"Leaks: not checked. {why}"]
     # As the sentence says: once they are back, the same command looks, and asks nothing anew.
     (tmp_path / "away.jsonl").rename(rows)
     generator.script = {}
