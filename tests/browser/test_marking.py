@@ -197,6 +197,46 @@ def test_marks_outlive_the_page_and_a_saved_file_can_be_loaded(
     elsewhere.close()
 
 
+def test_two_tabs_of_a_page_lose_no_mark_of_each_other(browser: Any, folder: Path, tmp_path: Path):
+    [file] = marking.pack(folder, ["Anna"])
+    context = browser.new_context(accept_downloads=True)
+    older, newer = Sheet(context, file.as_uri()), Sheet(context, file.as_uri())
+    newer.press("Enter", *["1", "Enter"] * 3, "0")
+    newer.page.close()
+    # The older tab hears of it, and adds its own.
+    older.wait_for("#count", "4 of 10")
+    older.press("Enter", *["ArrowRight"] * 4, "1", "Enter")
+    older.page.close()
+    again = Sheet(context, file.as_uri())
+    assert again.read("#count").startswith("5 of 10")
+    with again.page.expect_download() as download:
+        again.press("s")
+    download.value.save_as(tmp_path / "saved.json")
+    entries = json.loads((tmp_path / "saved.json").read_text())["entries"]
+    assert [entry["marks"] for entry in entries] == [1, 1, 1, 0, 1]
+    assert len({entry["card"] for entry in entries}) == 5
+    assert again.said == older.said == newer.said == []
+    context.close()
+
+
+def test_a_tab_that_heard_nothing_of_another_writes_over_none_of_its_marks(
+    browser: Any, folder: Path
+):
+    [file] = marking.pack(folder, ["Anna"])
+    context = browser.new_context()
+    context.add_init_script(
+        "window.addEventListener('storage', (event) => event.stopImmediatePropagation(), true);"
+    )
+    older, newer = Sheet(context, file.as_uri()), Sheet(context, file.as_uri())
+    newer.press("Enter", *["1", "Enter"] * 3)
+    newer.page.close()
+    assert older.read("#count").startswith("0 of 10")
+    older.press("Enter", *["ArrowRight"] * 3, "1", "Enter")
+    older.page.goto("about:blank")
+    assert Sheet(context, file.as_uri()).read("#count").startswith("4 of 10")
+    context.close()
+
+
 def test_a_mark_can_be_corrected_and_the_earlier_one_is_kept(
     browser: Any, folder: Path, tmp_path: Path
 ):

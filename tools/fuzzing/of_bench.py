@@ -110,7 +110,7 @@ class Questions:
         answers = ("Peace, John 3:16. B) 42", f"{question.reference or 'none'}"[:5000])
         records = [AnswerRecord(**_record(question, "base", text)) for text in answers]
         score_answers([question], records)
-        count_citations([question], records)
+        count_citations(records)
         chrf(answers[0], question.reference or "x") if len(answers[1]) < 2000 else None
         card = Card("c" * 12, "i", "l", "r", 0, None)
         for mode in ("mark", "prefer"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from theobot.bench.answers import AnswerRecord, rival_of_records
 from theobot.bench.questions import SETS, TRAPS, Question
+from theobot.bench.report.words import count
 from theobot.generation.generator import ARMS, Arm
 from theobot.run_folder import write_text
 
@@ -106,7 +107,7 @@ def _section(
     by_key: Mapping[tuple[str, Arm], AnswerRecord],
     names: Mapping[Arm, str],
 ) -> str:
-    marks = "" if question.marks is None else f" ({_count(question.marks, 'mark')})"
+    marks = "" if question.marks is None else f" ({count(question.marks, 'mark')})"
     parts = [
         f"### {escape_markdown(question.id)}{marks}\n",
         f"**Question.** {escape_markdown(question.text)}\n",
@@ -117,18 +118,14 @@ def _section(
             parts.append(f"**{names[arm]}**: no answer yet.\n")
             continue
         cut = f" (cut at {record.new_tokens} tokens)" if record.stop_reason == "length" else ""
-        parts.append(f"**{names[arm]}**{cut}\n\n{_quote(record.text or '(no text)')}\n")
+        parts.append(f"**{names[arm]}**{cut}\n\n{quote(record.text or '(no text)')}\n")
     if question.reference is not None:
-        parts.append(f"**Reference**\n\n{_quote(question.reference)}\n")
+        parts.append(f"**Reference**\n\n{quote(question.reference)}\n")
     return "\n".join(parts)
 
 
-def _quote(text: str) -> str:
-    """A block quote that keeps the line breaks."""
+def quote(text: str) -> str:
+    """A block quote of Markdown that shows a text as itself, in its own lines."""
     lines = escape_markdown(text).split("\n")
     # Two spaces at the end of a line are Markdown's line break.
     return "\n".join(f"> {line}  " if line else ">" for line in lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -28,7 +28,6 @@ from theobot.bench.answers import (
     read_answers,
     rival_of_records,
 )
-from theobot.bench.leaks import Leak, find_leaks, from_example, from_question
 from theobot.bench.plan import (
     PLAN,
     BenchPlan,
@@ -48,25 +47,22 @@ from theobot.bench.report.model import Report
 from theobot.bench.results import judge
 from theobot.bench.rival import BASE, WITHOUT_VERSES, Rival, rival_of
 from theobot.bench.scoring.health import Health, measure_health
+from theobot.bench.training_rows import LeakCheck, check_leaks, training_rows
 from theobot.config import PromptFormat
-from theobot.data.dataset import fingerprint, stratified
-from theobot.data.examples import Example, read_examples
+from theobot.data.dataset import fingerprint
 from theobot.data.prompt import Turn
 from theobot.errors import (
     AdapterError,
     DataError,
     InvalidRunError,
     ServerError,
-    TheobotError,
 )
 from theobot.generation.generator import Arm, Generator
 from theobot.generation.local import LocalGenerator
 from theobot.model import ranks
 from theobot.run_folder import (
-    RunFolder,
     explain_write_errors,
     held,
-    read_json,
     write_json,
     write_text,
 )
@@ -75,7 +71,6 @@ from theobot.scripture.grounding import ground
 HEALTH = "health.json"
 
 _EFFECT_PROMPTS = 8
-_LEAKS_SHOWN = 5
 
 
 class BenchResult(NamedTuple):
@@ -163,8 +158,12 @@ def _write_probes(
     """Measure and keep what a report says beside the answers, unless an earlier call has."""
     records = read_answers(ready.store)
     saved.refuse_equal_answers(records)
-    path = folder / saved.PROBES
-    if saved.read_object(path).get("answers") == records[0].plan:
+    path, leaks = folder / saved.PROBES, ready.leaks.as_json()
+    before = saved.read_object(path)
+    if before.get("answers") == records[0].plan:
+        if "leaks" in leaks and "leaks" not in before:
+            before.pop("leaks_not_checked", None)
+            write_json(path, before | leaks)
         return
     with explain_write_errors(path):
         # What stands there is of other answers, and so are the choices from now on.
@@ -172,7 +171,7 @@ def _write_probes(
     probes = {
         "answers": records[0].plan,
         "adapter_effect": ready.effect,
-        "leaks": None if ready.leaks is None else [leak.as_json() for leak in ready.leaks],
+        **leaks,
         **_probe(generator, folder, ready.plan, ready.questions, records, on_note),
     }
     kept = {key: value for key, value in probes.items() if value is not None}
@@ -185,7 +184,7 @@ class _Ready(NamedTuple):
     plan: BenchPlan
     changes: list[str]
     questions: list[Question]
-    leaks: list[Leak] | None
+    leaks: LeakCheck
     effect: float | None
     batches: list[Batch]
     store: Path
@@ -215,19 +214,16 @@ def _prepare(
     rival = rival_of(about)
     facts = {
         "questions": hash_questions(questions),
-        "data": None if trained is None else fingerprint(trained),
+        "data": None if trained.rows is None else fingerprint(trained.rows),
         "base": about["model"],
         "adapter": about["adapter_sha256"],
         "against": about["against_sha256"] or rival.name,
     }
     plan, changes = settle_plan(folder, facts, questions, asked.limit, asked.same_prompt)
     chosen = _questions_for(rival, questions, plan.limit)
-    leaks = None if trained is None else refuse_leaks(trained, chosen)
-    if about["against_sha256"] and also is None:
-        leaks = None
-    elif also is not None and (trained is None or fingerprint(also) != fingerprint(trained)):
-        found = refuse_leaks(also, chosen, " of the other adapter")
-        leaks = None if leaks is None else leaks + found
+    leaks = check_leaks(trained, also if about["against_sha256"] else None, chosen)
+    if leaks.why_not:
+        on_note(f"Leaks: not checked. {leaks.why_not}")
     effect = check_adapter(generator, chosen, rival)
     batches = plan_answers(
         generator, chosen, same_prompt=plan.same_prompt, batch_size=asked.batch_size
@@ -281,52 +277,6 @@ def rejudge(folder: Path) -> BenchResult:
     )
 
 
-def training_rows(run: Path | None) -> list[Example] | None:
-    """The rows that a run was trained on, if they can still be read and are the same; else None."""
-    folder = RunFolder(run) if run is not None else None
-    if folder is None or not folder.config.is_file() or not folder.dataset.is_file():
-        return None
-    try:
-        rows = read_examples(read_json(folder.config)["data"])
-        told = read_json(folder.dataset)["train"]
-    except (TheobotError, KeyError, TypeError):
-        return None
-    wanted = {fingerprint(rows), fingerprint(_part(rows, told["rows"]))}
-    return rows if told["fingerprint"] in wanted else None
-
-
-def refuse_leaks(
-    trained: Sequence[Example], questions: Sequence[Question], whose: str = ""
-) -> list[Leak]:
-    """Look for leaks; the labels (same verse) are returned.
-
-    Args:
-        trained: the rows.
-        questions: that are to be asked.
-        whose: words behind "The training rows", where that is not plain.
-
-    Raises:
-        InvalidRunError: training gives questions away.
-    """
-    leaks = find_leaks(
-        [from_example(example) for example in trained], [from_question(q) for q in questions]
-    )
-    fatal = [leak for leak in leaks if leak.level.is_leak]
-    if fatal:
-        shown = [f"{leak.trained.where}: its {leak.sentence()}." for leak in fatal[:_LEAKS_SHOWN]]
-        raise InvalidRunError(
-            [
-                f"The training rows{whose} give away "
-                f"{len({leak.asked.where for leak in fatal})} of the questions; the benchmark "
-                "would test memory.",
-                *shown,
-                "`theobot bench leaks TRAIN.jsonl` lists all. Take the rows out and train again, "
-                "or ask other questions with --questions.",
-            ]
-        )
-    return leaks
-
-
 def check_adapter(
     generator: Generator, questions: Sequence[Question], rival: Rival = BASE
 ) -> float | None:
@@ -358,12 +308,6 @@ def check_adapter(
             "elsewhere, or is the same; comparing it would mean nothing."
         )
     return effect
-
-
-def _part(rows: list[Example], count: int) -> list[Example]:
-    """The fixed part of so many rows that the demo trains on."""
-    themes = {row.meta.get("theme") for row in rows}
-    return stratified(rows, count // len(themes))
 
 
 @contextmanager

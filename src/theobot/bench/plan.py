@@ -116,7 +116,7 @@ def make_plan(folder: Path | None = None, **facts: Any) -> BenchPlan:
 
 def hash_questions(folder: Path | None = None) -> dict[str, str]:
     """SHA-256 of each question file and of the mark schemes beside them."""
-    place = folder or shipped_questions()
+    place = (folder or shipped_questions()).expanduser()
     names = [*(f"{name}_questions.txt" for name in (*SETS, TRAPS)), SIDECAR]
     return {
         name: hashlib.sha256((place / name).read_bytes()).hexdigest()
@@ -127,19 +127,20 @@ def hash_questions(folder: Path | None = None) -> dict[str, str]:
 
 def code_version() -> str:
     """Version, and the commit where this is a git checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__)
     try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.strip()
+        # An environment may lie inside another project; the commit of that would say nothing.
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return f"{__version__} ({_git(here.parent, 'describe', '--always', '--dirty')})"
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return f"{__version__} ({commit})"
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", *words]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=5, check=True
+    ).stdout.strip()
 
 
 def write_plan(plan: BenchPlan, path: Path) -> None:

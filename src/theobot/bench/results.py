@@ -25,6 +25,7 @@ from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scoring.rates import count_rates
 from theobot.bench.scoring.scores import chrf, count_citations
 from theobot.bench.statistics import Interval, holm, paired_interval
+from theobot.bench.training_rows import verse_was_seen
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError
 from theobot.generation.generator import ARMS
@@ -77,7 +78,7 @@ def make_report(answered: Answered, folder: Path) -> Report:
         tariffs=_groups(answered, "in_domain", _tariff),
         secondary=_secondary(answered),
         rates=count_rates(answered.pairs, list(_kept(answered))),
-        seen=_groups(answered, "in_domain", _seen),
+        seen=_groups(answered, "in_domain", lambda q: _seen(answered, q)),
         traps=next(iter(_groups(answered, TRAPS, lambda _: "traps")), None),
         length_adjusted=_at_equal_length(answered),
         drift=answered.probes.get("drift"),
@@ -160,8 +161,8 @@ def _tariff(question: Question) -> str | None:
     return f"{question.marks:>2} mark{'s' if question.marks != 1 else ''}"
 
 
-def _seen(question: Question) -> str | None:
-    seen = question.meta.get("seen_ref")
+def _seen(answered: Answered, question: Question) -> str | None:
+    seen = verse_was_seen(answered.probes, question)
     return None if seen is None else ("verse seen in training" if seen else "verse not seen")
 
 
@@ -210,7 +211,7 @@ def _row(answered: Answered, question: Question) -> QuestionRow:
         question.marks,
         question.text,
         question.reference,
-        question.meta.get("seen_ref"),
+        verse_was_seen(answered.probes, question),
         records["base"].text,
         records["theobot"].text,
         base,
@@ -240,9 +241,7 @@ def _secondary(answered: Answered) -> list[Comparison]:
         ]
         label = f"likeness to the reference (chrF), {name.replace('_', '-')}"
         found.append(_diagnostic(answered, label, "chrF", values, questions))
-    counts = {
-        (one.id, one.arm): one for one in count_citations(answered.pairs, list(_kept(answered)))
-    }
+    counts = {(one.id, one.arm): one for one in count_citations(list(_kept(answered)))}
     citing = [q for q in answered.pairs if all(counts[q.id, arm].cited for arm in ARMS)]
     if citing:
         values = [

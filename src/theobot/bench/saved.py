@@ -29,8 +29,9 @@ from theobot.generation.generator import ARMS, Arm
 QUESTIONS = "questions.jsonl"
 SCORES = "scores.json"
 PROBES = "probes.json"
-"""What was found with the model at hand: adapter effect, drift, noise, leaks; written last, so that
-it vouches for `CHOICES` too. `answers` is the plan of the answers that it tells of."""
+"""What was found with the model at hand: adapter effect, drift, noise; leaks and seen verses. It is
+written last, so that it vouches for `CHOICES` too. `answers` is the plan of the answers that it
+tells of."""
 MARKS = "marks.json"
 """What `theobot mark close` found."""
 JUDGE = "judge.json"
@@ -61,6 +62,8 @@ class _Probes(_Shape):
     noise: _Noise | None = None
     drift: _Drift | None = None
     leaks: list[_Object] | None = None
+    leaks_not_checked: str | None = None
+    seen_verses: list[str] | None = None
 
 
 class _Disagreement(_Shape):

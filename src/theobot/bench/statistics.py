@@ -35,11 +35,6 @@ class Interval(NamedTuple):
     high: float
     n: int
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
 
 class Rate(NamedTuple):
     """A share with its interval; value is 0 when n is 0."""

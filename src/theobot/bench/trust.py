@@ -71,9 +71,8 @@ def _leak_light(probes: Mapping[str, Any]) -> Light:
     if not probes:
         return Light("Leaks", "unknown", "Whether any were looked for was not kept.")
     if leaks is None:
-        return Light(
-            "Leaks", "unknown", "The training rows are not known, so none were looked for."
-        )
+        why = probes.get("leaks_not_checked", "The training rows are not known.")
+        return Light("Leaks", "unknown", f"None were looked for. {why}")
     fatal = [leak for leak in leaks if leak.get("leak")]
     if fatal:
         return Light("Leaks", "bad", f"Training gives away {len(fatal)} of the questions.")

@@ -14,6 +14,10 @@ from theobot.errors import SettingsError
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 
 
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class Records:
     """Writes `YYYY-MM-DD.jsonl` (UTC) into a folder and deletes those that are too old.
 
@@ -48,7 +52,8 @@ class Records:
         if now.date() != self._today:
             self._begin_day(now.date())
         line = json.dumps({"time": now.isoformat(timespec="seconds"), **entry}, ensure_ascii=False)
-        with self._file(now.date()).open("ab+") as out:
+        # The file may have been taken away since the day began, by a request to forget.
+        with open(self._file(now.date()), "ab+", opener=_for_its_owner) as out:
             # A server that was killed, or a full disk, may have left half a line.
             if out.tell():
                 out.seek(-1, os.SEEK_END)

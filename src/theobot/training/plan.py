@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from theobot.config import TrainSettings
@@ -57,6 +58,7 @@ def plan_training(settings: TrainSettings, *, resume: bool = False) -> TrainPlan
     Raises:
         TheobotError: with all problems of all data files.
     """
+    settings = _with_whole_paths(settings)
     if resume:
         settings = _settings_of_run(settings)
     elif settings.data is None:
@@ -73,6 +75,17 @@ def plan_training(settings: TrainSettings, *, resume: bool = False) -> TrainPlan
     if resume:
         _refuse_other_rows(plan)
     return plan
+
+
+def _with_whole_paths(settings: TrainSettings) -> TrainSettings:
+    """Files of rows by their absolute paths, so that a run finds them again from any folder."""
+    paths = {
+        name: Path(typed).expanduser()
+        for name in ("data", "dev_data")
+        if (typed := getattr(settings, name))
+    }
+    whole = {name: str(path.absolute()) for name, path in paths.items() if path.is_file()}
+    return settings.model_copy(update=whole)
 
 
 def _refuse_other_rows(plan: TrainPlan) -> None:

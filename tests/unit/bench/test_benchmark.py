@@ -8,15 +8,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from theobot.bench.benchmark import refuse_leaks, run_bench
+from theobot.bench.benchmark import run_bench
 from theobot.bench.plan import read_plan, settle_plan
-from theobot.bench.questions import read_questions
-from theobot.data.examples import Example
+from theobot.data.dataset import summarise
+from theobot.data.examples import read_examples
 from theobot.errors import AdapterError, DataError, InvalidRunError
 from theobot.generation.grounded import GroundedGenerator
 from theobot.generation.local import LocalGenerator
 from theobot.generation.scripted import ScriptedGenerator
 from theobot.model.adapter import load_adapter, read_adapter_info
+from theobot.run_folder import RunFolder
 
 
 def test_a_benchmark_leaves_answers_six_files_a_page_and_figures(
@@ -207,8 +208,35 @@ def test_until_the_first_answer_another_plan_may_take_its_place(
     assert (report.plan_status, report.plan_changes) == ("planned", [])
 
 
-def test_the_other_adapters_rows_are_looked_through_too(question_folder: Path):
-    questions = read_questions(question_folder)
-    row = Example("User: What is sin?\nAssistant:", "Turning away from God.", {}, "rows.jsonl:1")
-    with pytest.raises(InvalidRunError, match="rows of the other adapter give away 1 of"):
-        refuse_leaks([row], questions, " of the other adapter")
+def test_leaks_that_were_not_checked_are_told_with_the_reason_until_they_are(
+    tmp_path: Path, question_folder: Path
+):
+    rows = tmp_path / "mine.jsonl"
+    line = {"prompt": "User: Who wrote the Gita?\nAssistant:", "completion": "Vyasa, it is said."}
+    rows.write_text(json.dumps(line) + "\n")
+    run = RunFolder(tmp_path / "first")
+    run.path.mkdir()
+    run.config.write_text(json.dumps({"data": str(rows)}))
+    run.dataset.write_text(json.dumps({"train": summarise(read_examples(rows))}))
+    rows.rename(tmp_path / "away.jsonl")
+    generator = ScriptedGenerator(lambda question, arm: f"{arm} {question}")
+
+    def bench() -> tuple[str, str, list[str]]:
+        notes: list[str] = []
+        found = run_bench(
+            generator, run.bench, questions=question_folder, run=run.path, on_note=notes.append
+        )
+        [light] = [light for light in found.report.trust if light.name == "Leaks"]
+        return light.state, light.sentence, [note for note in notes if note.startswith("Leaks")]
+
+    state, words, notes = bench()
+    assert state == "unknown"
+    why = words.removeprefix("None were looked for. ")
+    assert why.startswith("The rows that first was trained on (mine.jsonl) cannot be read now.")
+    assert notes == [f"Leaks: not checked. {why}"]
+    # As the sentence says: once they are back, the same command looks, and asks nothing anew.
+    (tmp_path / "away.jsonl").rename(rows)
+    generator.script = {}
+    assert bench() == (
+        "good", "No question or reference answer stands in the training rows.", [],
+    )  # fmt: skip

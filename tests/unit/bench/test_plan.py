@@ -1,7 +1,13 @@
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import theobot
 from theobot.bench.plan import (
     changed_since_first_answer,
     complete_plan,
@@ -51,6 +57,34 @@ def test_what_a_plan_cannot_change_is_refused(tmp_path, place, value):
     path.write_text(json.dumps(plan))
     with pytest.raises(DataError, match=rf"{place}: (Input .*|)(0\.95 was expected|'score')"):
         read_plan(path)
+
+
+def test_a_home_that_the_shell_left_as_it_is_has_its_questions_hashed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "in_domain_questions.txt").write_text("What is sin?\n")
+    assert hash_questions(Path("~")) == hash_questions(tmp_path)
+    assert set(hash_questions(Path("~"))) == {"in_domain_questions.txt"}
+
+
+def test_the_commit_is_that_of_theobot_and_of_no_project_around_it(tmp_path):
+    package = tmp_path / "environment" / "theobot"
+    shutil.copytree(Path(theobot.__file__).parent, package, ignore=lambda place, names: {
+        name for name in names if not name.endswith(".py") and (Path(place) / name).is_file()
+    })  # fmt: skip
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@localhost"]
+    (tmp_path / "mine.txt").touch()
+
+    def version(*added: str) -> str:
+        for words in (["init", "-q"], ["add", *added], ["commit", "-q", "-m", "Mine"]):
+            subprocess.run([*git, *words], check=True)
+        command = "from theobot.bench.plan import code_version; print(code_version())"
+        return subprocess.run(
+            [sys.executable, "-c", command], env={**os.environ, "PYTHONPATH": str(package.parent)},
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    assert version("mine.txt") == theobot.__version__
+    assert version("environment/theobot/bench/plan.py").startswith(f"{theobot.__version__} (")
 
 
 def test_open_hashes_are_completed_and_others_compared():

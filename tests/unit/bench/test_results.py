@@ -44,8 +44,9 @@ def save(
     for name in ("in_domain", "near_domain", "out_of_domain"):
         for number in range(count):
             asked = Question(
-                f"{name}-{number}", name, f"Question {number} of {name}?", 4, "Agape and zakah.",
-                {"theme": "AB"[number % 2], "key_points": POINTS, "seen_ref": number % 2 == 0},
+                f"{name}-{number}", name,
+                f"Question {number} of {name}{' on Micah 4:3' * (number % 2 == 0)}?",
+                4, "Agape and zakah.", {"theme": "AB"[number % 2], "key_points": POINTS},
             )  # fmt: skip
             questions.append(asked)
             base = choose.sample(WORDS, 1 + number % 2)
@@ -96,14 +97,17 @@ def write(path: Path, rows: list) -> None:
 
 
 def test_a_gain_in_its_domain_alone_meets_the_plan(tmp_path):
-    result = rejudge(save(tmp_path / "b", {"in_domain": 0.8}, count=120))
+    probes = {"seen_verses": [f"in_domain-{number}" for number in range(0, 120, 4)]}
+    result = rejudge(save(tmp_path / "b", {"in_domain": 0.8}, count=120, probes=probes))
     report = result.report
     assert report.decision.exit_code == 0
     assert [one.verdict for one in report.sets] == [Verdict.BETTER, Verdict.SAME, Verdict.SAME]
     assert report.plan_status == "planned"
     assert {path.name for path in result.reports} == {"report.html", "report.md", "report.json"}
     assert {one.name for one in report.themes} == {"A", "B"}
-    assert [one.name for one in report.seen] == ["verse not seen", "verse seen in training"]
+    # Half of the questions are on a verse, and half of those were seen.
+    groups = {one.name: one.n for one in report.seen}
+    assert groups == {"verse not seen": 30, "verse seen in training": 30}
     assert all(one.exploratory for one in (*report.themes, *report.tariffs, *report.secondary))
 
 

@@ -30,6 +30,18 @@ def test_a_file_a_day_that_only_its_owner_reads(tmp_path):
     assert folder.stat().st_mode & 0o077 == 0
 
 
+def test_a_file_that_is_made_anew_within_the_day_is_its_owners_too(tmp_path):
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    records = Records(tmp_path, 30)
+    records.write({"n": 1}, noon)
+    file = tmp_path / "2026-03-01.jsonl"
+    file.unlink()
+    records.write({"n": 2}, noon)
+    records.write({"n": 3}, noon)
+    assert [json.loads(line)["n"] for line in file.read_text().splitlines()] == [2, 3]
+    assert file.stat().st_mode & 0o077 == 0
+
+
 def test_old_files_go_at_the_start_and_when_a_day_begins(tmp_path):
     today = datetime.now(UTC)
     for days in (0, 6, 7, 8, 400):

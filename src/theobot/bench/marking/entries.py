@@ -7,8 +7,6 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from theobot.bench.marking.sample import Mode
-
 FORMAT = "marks-1"
 
 Criterion = Literal["task", "scripture", "reasoning", "perspective", "specific", "clear"]
@@ -73,12 +71,6 @@ class SavedPreferences(MarkFile):
 
     mode: Literal["prefer"]
     entries: tuple[PreferEntry, ...] = Field(max_length=100_000)
-
-
-ENTRY_TYPES: dict[Mode, type[MarkEntry] | type[PreferEntry]] = {
-    "mark": MarkEntry,
-    "prefer": PreferEntry,
-}
 
 
 def entry_problems(

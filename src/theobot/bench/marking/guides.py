@@ -12,6 +12,8 @@ from theobot.bench.questions import Question
 
 UNMARKED = 4
 """Marks offered for a question that names none."""
+VARIANTS = 4
+"""Other words for a key point that are shown; the rest are for the automatic score."""
 
 
 class Guide(NamedTuple):

@@ -108,7 +108,6 @@ def serve(
     marker: str,
     port: int = 0,
     on_ready: Callable[[str], None] = lambda address: None,
-    mode: Mode = "mark",
 ) -> int:
     """Serve one marker's page on this machine until Ctrl-C; every mark is on disk at once.
 
@@ -120,7 +119,6 @@ def serve(
         marker: alias.
         port: on 127.0.0.1; 0 takes a free one.
         on_ready: told the address of the page, once it can be opened.
-        mode: as in `pack`.
 
     Returns:
         How many judgements came in.
@@ -128,9 +126,9 @@ def serve(
     Raises:
         TheobotError: as in `pack`, or the port is taken.
     """
-    _check_settings([marker], mode, None)
+    _check_settings([marker], "mark", None)
     with open_session(folder) as store:
-        data = assigned_page(folder, store, marker, mode)
+        data = assigned_page(folder, store, marker, "mark")
     return serve_page(folder / FOLDER / STORE, data, port, on_ready)
 
 

@@ -16,12 +16,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from theobot.bench.marking.entries import FORMAT
-from theobot.bench.marking.guides import UNMARKED, guide_for
+from theobot.bench.marking.guides import UNMARKED, VARIANTS, guide_for
 from theobot.bench.marking.sample import Card, Mode
 from theobot.bench.questions import Question
-
-_VARIANTS = 4
-"""Other words for a point that are shown; the rest are for the automatic score."""
 
 
 def page_data(
@@ -116,7 +113,7 @@ def _card(card: Card, question: Question, texts: Mapping[str, str], mode: Mode) 
         {
             "text": str(point.get("text", "")),
             "marks": point.get("marks", 1),
-            "accept": [str(text) for text in point.get("accept") or []][:_VARIANTS],
+            "accept": [str(text) for text in point.get("accept") or []][:VARIANTS],
         }
         for point in question.meta.get("key_points") or []
         if isinstance(point, dict)

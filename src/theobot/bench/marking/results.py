@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +14,8 @@ from theobot.bench.marking.mark_outcome import (
 from theobot.bench.marking.prefer_outcome import Preferred, summarise_preferences
 from theobot.bench.marking.sample import Mode
 from theobot.bench.marking.unblinded import Comment, Unblinded, comments
+from theobot.bench.report.model import plain
+from theobot.bench.report.words import count
 
 ENOUGH_MARKERS = 3
 """With fewer, conclusions are about these markers, not about markers in general."""
@@ -59,7 +60,7 @@ class MarkingResult(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists; what is undefined or infinite becomes None."""
-        return {key: _plain(value) for key, value in self._asdict().items()}
+        return {key: plain(value) for key, value in self._asdict().items()}
 
 
 def summarise(data: Unblinded) -> MarkingResult:
@@ -98,11 +99,11 @@ def _sentence(markers: int, mark: Marked | None, prefer: Preferred | None, rival
     parts = []
     if mark is not None:
         parts.append(
-            f"{who} marked {_count(mark.questions, 'question')} blind: {_marks(mark, rival)}."
+            f"{who} marked {count(mark.questions, 'question')} blind: {_marks(mark, rival)}."
         )
     if prefer is not None:
         parts.append(
-            f"{who} compared the answers to {_count(prefer.questions, 'question')} blind: "
+            f"{who} compared the answers to {count(prefer.questions, 'question')} blind: "
             f"{_wins(prefer, rival)}."
         )
     return " ".join(parts)
@@ -142,35 +143,19 @@ def _notes(data: Unblinded, judged: Mapping[Mode, Any], markers: int, late: int)
         done = {alias: 0 for alias in data.assigned[mode]}
         for one in found:
             done[one.marker] += 1
-        for alias, count in done.items():
-            if count < data.assigned[mode][alias]:
+        for alias, number in done.items():
+            if number < data.assigned[mode][alias]:
                 notes.append(
-                    f"{alias} judged {count} of {data.assigned[mode][alias]} cards in mode {mode}."
+                    f"{alias} judged {number} of {data.assigned[mode][alias]} cards in mode {mode}."
                 )
     if late:
         notes.append(
-            f"{_count(late, 'judgement')} came in after the key was opened on "
+            f"{count(late, 'judgement')} came in after the key was opened on "
             f"{str(data.session.closed)[:10]}; they are counted, but may not have been blind."
         )
     if data.session.left_out:
         notes.append(
-            f"{_count(data.session.left_out, 'question')} could not be drawn, because an answer "
+            f"{count(data.session.left_out, 'question')} could not be drawn, because an answer "
             "says which model wrote it."
         )
     return notes
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {key: _plain(entry) for key, entry in value._asdict().items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, str) else value
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -22,9 +22,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from theobot.bench.marking.entries import MarkEntry, PreferEntry
+from theobot.bench.marking.entries import MarkEntry
 from theobot.bench.marking.pack import content_policy, render_page
-from theobot.bench.marking.sample import Mode
 from theobot.bench.marking.store import MarksStore
 from theobot.errors import RunError, SettingsError, TheobotError
 
@@ -33,12 +32,7 @@ BODY_LIMIT = 2**20
 _PATIENCE = 15.0
 """Seconds for which a request may be silent."""
 
-_Marks = Annotated[list[MarkEntry], Field(max_length=10_000)]
-_Preferences = Annotated[list[PreferEntry], Field(max_length=10_000)]
-_ENTRIES: dict[Mode, TypeAdapter[Any]] = {
-    "mark": TypeAdapter(_Marks),
-    "prefer": TypeAdapter(_Preferences),
-}
+_ENTRIES = TypeAdapter(Annotated[list[MarkEntry], Field(max_length=10_000)])
 
 
 class MarkServer(ThreadingHTTPServer):
@@ -46,7 +40,7 @@ class MarkServer(ThreadingHTTPServer):
 
     Args:
         store: the SQLite file.
-        data: of the page (see `mark_pack.page_data`).
+        data: of the page (see `pack.page_data`), in mode "mark".
         port: 0 takes a free one.
 
     Raises:
@@ -82,7 +76,7 @@ class MarkServer(ThreadingHTTPServer):
     def page(self) -> str:
         """The page with everything its marker saved so far."""
         with MarksStore(self.store) as store:
-            saved = store.entries(self.data["marker"], self.data["mode"])
+            saved = store.entries(self.data["marker"], "mark")
         return render_page(self.data, saved, server=True)
 
     def save(self, body: bytes) -> int:
@@ -92,10 +86,9 @@ class MarkServer(ThreadingHTTPServer):
             ValidationError: the body holds no entries.
             RunError: they are not this marker's.
         """
-        mode: Mode = self.data["mode"]
-        entries = _ENTRIES[mode].validate_json(body)
+        entries = _ENTRIES.validate_json(body)
         with MarksStore(self.store) as store:
-            added = store.add(self.data["marker"], mode, entries, "server")
+            added = store.add(self.data["marker"], "mark", entries, "server")
         with self._counting:
             self.saved += added.new
         return added.new

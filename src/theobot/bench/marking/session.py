@@ -73,12 +73,13 @@ def open_session(folder: Path, sample: int | None = None, seed: int | None = Non
         place.mkdir(exist_ok=True)
     store = MarksStore(place / STORE, create=True)
     try:
-        session = store.session()
-        if session is None:
-            _begin(store, place / KEY, answered, sample, seed)
-        else:
-            _refuse_other(session, sample, seed)
-            _refuse_changed(store, read_key(folder, session), answered)
+        # Looked at and begun in one: of two processes that start at once the second finds it begun.
+        with store.transaction():
+            if store.session() is None:
+                _begin(store, place / KEY, answered, sample, seed)
+        session = begun(store)
+        _refuse_other(session, sample, seed)
+        _refuse_changed(store, read_key(folder, session), answered)
     except BaseException:
         store.close()
         raise
@@ -99,19 +100,20 @@ def assigned_page(folder: Path, store: MarksStore, alias: str, mode: Mode) -> di
     """
     session, answered = begun(store), _read_answered(folder)
     key = read_key(folder, session)
-    marker = _marker(store, alias)
     items = store.items()
     by_id = {question.id: question for question in answered.questions}
     questions = {item.id: by_id[item.question_id] for item in items}
-    if not store.cards(marker.alias, mode):
-        if session.closed is not None:
-            raise RunError(
-                f"{store.path}: closed on {session.closed[:10]}, so that new marks would not be "
-                f"blind. Delete {store.path.parent} to begin anew with another sample."
-            )
-        pairs = _pairs(items, key)
-        only = None if marker.role == "all" else shared_items(pairs, questions, session.seed)
-        store.assign(marker, mode, deal(pairs, key.secret, marker.alias, mode, only))
+    with store.transaction():
+        marker = _marker(store, alias)
+        if not store.cards(marker.alias, mode):
+            if session.closed is not None:
+                raise RunError(
+                    f"{store.path}: closed on {session.closed[:10]}, so that new marks would not "
+                    f"be blind. Delete {store.path.parent} to begin anew with another sample."
+                )
+            pairs = _pairs(items, key)
+            only = None if marker.role == "all" else shared_items(pairs, questions, session.seed)
+            store.assign(marker, mode, deal(pairs, key.secret, marker.alias, mode, only))
     texts = {answer: answered.texts[place] for answer, place in key.answers.items()}
     cards = store.cards(marker.alias, mode)
     return page_data(session.id, marker.alias, mode, cards, questions, texts)

@@ -157,6 +157,21 @@ class MarksStore:
         """Close the connection; the last one folds the write-ahead log into the file."""
         self._db.close()
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside or nothing, with no other process writing meanwhile; may be nested."""
+        if self._db.in_transaction:
+            yield
+            return
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
     def session(self) -> Session | None:
         """The session, if it has begun."""
         rows = self._rows(f"SELECT {', '.join(Session._fields)} FROM session")
@@ -170,7 +185,7 @@ class MarksStore:
             items: the questions.
             answers: for each answer's id its item and the hash of its text.
         """
-        with self._transaction():
+        with self.transaction():
             self._db.execute(
                 f"INSERT INTO session ({', '.join(Session._fields)}) VALUES (?,?,?,?,?,?,?)",
                 session,
@@ -197,7 +212,7 @@ class MarksStore:
 
     def assign(self, marker: Marker, mode: Mode, cards: Sequence[Card]) -> None:
         """Give a marker what to judge in this mode, once; a new marker is added."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO marker (alias, role) VALUES (?, ?)", marker)
             tariffs = {item.id: item.tariff for item in self.items()}
             # Repeats last, since they refer to others.
@@ -232,7 +247,7 @@ class MarksStore:
             RunError: an entry is of no card of this marker, above its tariff, or was imported
                 before with other contents.
         """
-        with self._transaction():
+        with self.transaction():
             tariffs = self._tariffs(marker, mode)
             known = self._entries(marker, mode)
             problems = [text for entry in entries for text in entry_problems(entry, tariffs, known)]
@@ -268,20 +283,15 @@ class MarksStore:
 
     def close_session(self) -> str:
         """Note that the key has been opened, the first time; returns when that was."""
-        with self._transaction():
+        with self.transaction():
             now = _now()
             self._db.execute("UPDATE session SET closed = ? WHERE closed IS NULL", (now,))
             self._note("closed")
             (closed,) = self._db.execute("SELECT closed FROM session").fetchone()
         return str(closed)
 
-    def events(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """What happened: when, which kind, and what it was about."""
-        rows = self._rows("SELECT at, kind, detail FROM event ORDER BY id")
-        return [(at, kind, json.loads(detail)) for at, kind, detail in rows]
-
     def _make_tables(self) -> None:
-        with self._transaction():
+        with self.transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == _VERSION:
                 return
@@ -340,17 +350,6 @@ class MarksStore:
     def _note(self, kind: str, **detail: Any) -> None:
         row = (_now(), kind, json.dumps(detail, ensure_ascii=False))
         self._db.execute("INSERT INTO event (at, kind, detail) VALUES (?, ?, ?)", row)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

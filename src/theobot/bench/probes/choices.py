@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import TypeAdapter
 
+from theobot.bench.probes.passes import PASS_TOKENS, passes
 from theobot.bench.questions import Question
 from theobot.bench.scoring.options import LETTERS, read_options, without_tariff
 from theobot.config import PromptFormat
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from theobot.generation.local import LocalGenerator
 
 CHOICES = "choices.jsonl"
-
-PASS_TOKENS = 4096
-"""Most tokens, padding included, in one pass through the model."""
 
 
 class ChoiceRecord(NamedTuple):
@@ -210,7 +208,7 @@ def _letter_scores(
     # As an index: torch on a CPU copies the LM head for each row of a mere slice.
     last = torch.tensor([-1], device=network.device)
     with generator.using(arm), torch.inference_mode():
-        for batch in _passes(orders, pass_tokens):
+        for batch in passes(orders, lambda order: len(order.prompt), pass_tokens):
             ids, mask, positions = decoder.pad([order.prompt for order in batch])
             output = network(
                 input_ids=ids,
@@ -241,15 +239,3 @@ def _mean_shares(scores: Sequence[Sequence[float]]) -> list[float]:
         for place in range(count):
             sums[place] += shares[(place + by) % count] / sum(shares)
     return [value / count for value in sums]
-
-
-def _passes(orders: Sequence[_Order], pass_tokens: int) -> Iterator[list[_Order]]:
-    """Prompts of similar length together, at most so many tokens with padding, or one prompt."""
-    batch: list[_Order] = []
-    for order in sorted(orders, key=lambda order: len(order.prompt)):
-        if batch and (len(batch) + 1) * len(order.prompt) > pass_tokens:
-            yield batch
-            batch = []
-        batch.append(order)
-    if batch:
-        yield batch

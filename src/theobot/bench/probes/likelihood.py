@@ -6,12 +6,13 @@ last. Only the answer's tokens and that last one are scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from theobot.bench.probes.passes import PASS_TOKENS, passes
 from theobot.bench.questions import Question
 from theobot.bench.statistics import Interval, paired_interval
 from theobot.config import PromptFormat, TokenSettings
@@ -21,9 +22,6 @@ from theobot.data.tokens import TokenRow, tokenize_rows
 from theobot.errors import DataError
 from theobot.generation.generator import Arm
 from theobot.generation.local import LocalGenerator
-
-PASS_TOKENS = 4096
-"""Most tokens, padding included, in one pass through the model."""
 
 
 class Likelihood(NamedTuple):
@@ -70,7 +68,7 @@ def score_references(
     rows = _tokenise(generator, known, prompt_format)
     scored: dict[str, Likelihood] = {}
     with generator.using(arm):
-        for batch in _batches(rows, pass_tokens):
+        for batch in passes(rows, lambda row: len(row.input_ids), pass_tokens):
             for row, nats in zip(batch, _nats(generator, batch), strict=True):
                 scored[row.where] = Likelihood(row.where, nats, row.scored)
     return [scored[question.id] for question in known]
@@ -114,18 +112,6 @@ def _tokenise(
     ]
     settings = TokenSettings(prompt_format=prompt_format, max_length=generator.context_window)
     return tokenize_rows(examples, generator.tokenizer, settings)
-
-
-def _batches(rows: Sequence[TokenRow], pass_tokens: int) -> Iterator[list[TokenRow]]:
-    """Rows of similar length together, at most `pass_tokens` with padding, or one row."""
-    batch: list[TokenRow] = []
-    for row in sorted(rows, key=lambda row: len(row.input_ids)):
-        if batch and (len(batch) + 1) * len(row.input_ids) > pass_tokens:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 @torch.inference_mode()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 from theobot.bench.comparison import Comparison, Verdict
+from theobot.bench.report.blocks import safe
 from theobot.bench.report.words import (
     counts_words,
     group_name,
-    harmless,
     interval_words,
     points,
     verdict_words,
@@ -183,8 +182,8 @@ def _svg(key: str, title: str, description: str, height: float, parts: Sequence[
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" '
         f'aria-labelledby="{key}-title {key}-desc">'
-        f'<title id="{key}-title">{_safe(title)}</title>'
-        f'<desc id="{key}-desc">{_safe(description)}</desc>{"".join(parts)}</svg>'
+        f'<title id="{key}-title">{safe(title)}</title>'
+        f'<desc id="{key}-desc">{safe(description)}</desc>{"".join(parts)}</svg>'
     )
 
 
@@ -289,7 +288,7 @@ def _labels(y: float, one: Comparison, value: str) -> str:
 
 
 def _text(x: float, y: float, words: str, kind: str, anchor: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y}" text-anchor="{anchor}">{_safe(words)}</text>'
+    return f'<text class="{kind}" x="{x:.1f}" y="{y}" text-anchor="{anchor}">{safe(words)}</text>'
 
 
 def _ring(x: float, y: float) -> str:
@@ -322,7 +321,3 @@ def _drawable(value: object) -> bool:
 
 def _shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: max(most - 1, 1)].rstrip(" ,") + "…"
-
-
-def _safe(text: str) -> str:
-    return escape(harmless(text))

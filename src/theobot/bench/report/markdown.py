@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from theobot.bench.answer_files import SIDE_BY_SIDE, escape_markdown
+from theobot.bench.answer_files import SIDE_BY_SIDE, escape_markdown, quote
 from theobot.bench.comparison import Comparison
 from theobot.bench.report.judge import TITLE, judge_comparisons, judge_facts, judge_tables
 from theobot.bench.report.model import (
@@ -131,7 +131,7 @@ def _question(row: QuestionRow, arms: tuple[str, str]) -> Iterable[str]:
     ):
         note = f": {score_words(score)}" if score else ""
         yield f"**{_text(arm)}**{note}"
-        yield _quote(text or "(no text)")
+        yield quote(harmless(text or "(no text)"))
     points_of = row.theobot or row.base
     if points_of and points_of.points:
         hits = {point.text: point.hit for point in row.base.points} if row.base else {}
@@ -143,7 +143,7 @@ def _question(row: QuestionRow, arms: tuple[str, str]) -> Iterable[str]:
         yield f"Mark scheme, {_text(arms[0])} and {_text(arms[1])}:"
         yield "\n".join(lines)
     if row.reference:
-        yield f"**Reference**\n\n{_quote(row.reference)}"
+        yield f"**Reference**\n\n{quote(harmless(row.reference))}"
 
 
 def _damage(report: Report) -> Iterable[str]:
@@ -269,11 +269,6 @@ def _text(text: str) -> str:
     """On one line, after other text of that line, and showing as itself."""
     # The letter keeps a first number or sign from being escaped as if it began the line.
     return escape_markdown("x" + " ".join(harmless(text).split()))[1:]
-
-
-def _quote(text: str) -> str:
-    lines = escape_markdown(harmless(text)).split("\n")
-    return "\n".join(f"> {line}  " if line else ">" for line in lines)
 
 
 def _mark(hit: bool | None) -> str:

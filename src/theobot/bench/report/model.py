@@ -84,9 +84,10 @@ class Report(NamedTuple):
     Of the free dictionaries every entry is shown; some keys are drawn besides:
 
     - drift: `kl` {name of the quantile: nats per token}, `top1` share of equal first choices;
-    - marks: `sentence`, `by_tariff` [Comparison], `preference` and `left` (each a Rate),
-      `agreement` {name: value}, `disagreements` [{}], `comments` [{id, arm, text}];
-    - judge: `sentence`, `comparison` (a Comparison);
+    - marks: as `MarkingResult.to_json` gives them, such as `sentence`, `mark`, `prefer`,
+      `automatic` and `comments` [{id, arm, text}];
+    - judge: as `summarise_judge` gives it, such as `marks` [Comparison], `preferences`,
+      `criteria`, `first` and `people`;
     - length_adjusted: `raw` and `adjusted` (Interval or number), `slope`.
 
     Args:
@@ -148,26 +149,6 @@ class Report(NamedTuple):
         value = plain(self._replace(rows=in_order(self.rows, self.sets)))
         assert isinstance(value, dict)
         return value
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Report:
-        """The report that `to_json` gave.
-
-        Entries of the free dictionaries stay plain values.
-
-        Raises:
-            KeyError, TypeError: it is no such value.
-        """
-        read = dict(value)
-        read["decision"] = Decision(**value["decision"])
-        read["rows"] = [_row(row) for row in value["rows"]]
-        read["trust"] = [Light(**light) for light in value["trust"]]
-        for name in ("sets", "themes", "tariffs", "secondary", "seen"):
-            read[name] = [comparison_of(one) for one in value[name]]
-        read["rates"] = [(name, Rate(**a), Rate(**b)) for name, a, b in value["rates"]]
-        read["traps"] = None if value["traps"] is None else comparison_of(value["traps"])
-        read["arms"] = tuple(value["arms"])
-        return cls(**read)
 
 
 def questions_judged(marks: Mapping[str, Any] | None) -> int:
@@ -280,20 +261,3 @@ def _extreme(rows: Sequence[QuestionRow], most: int, sign: int) -> list[Question
         if row.set != TRAPS and change < 0:
             found.append((change, -(row.marks or 0), row.id, row))
     return [row for *_, row in sorted(found, key=lambda entry: entry[:3])[:most]]
-
-
-def _row(value: Mapping[str, Any]) -> QuestionRow:
-    read = dict(value)
-    read["base"], read["theobot"] = _score(value["base"]), _score(value["theobot"])
-    read["citations"] = {
-        arm: [tuple(citation) for citation in found] for arm, found in value["citations"].items()
-    }
-    return QuestionRow(**read)
-
-
-def _score(value: Mapping[str, Any] | None) -> Score | None:
-    if value is None:
-        return None
-    from theobot.bench.scoring.scores import PointHit, Score
-
-    return Score(**{**value, "points": tuple(PointHit(**point) for point in value["points"])})

@@ -13,12 +13,10 @@ A sidecar says how in `check`, `{"kind": ..., "value": ...}`:
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 import unicodedata
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,8 +37,6 @@ _PATIENCE = 1.0
 """Seconds for a regex: somebody else's pattern could take for ever."""
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d+[.)])\s")
 _FENCE = re.compile(r"```\w*\n(?P<body>.*?)\n?```", re.DOTALL)
-_CODE_BLOCK = re.compile(r"```[^\n]*\n(?P<code>.*?)(?:```|\Z)", re.DOTALL)
-_FUNCTION = re.compile(r"^def \w+.*(?:\n(?:[ \t].*|[ \t]*))*", re.MULTILINE)
 
 
 class Checked(NamedTuple):
@@ -102,20 +98,6 @@ def check_answer(question: Question, answer: str, kind: str, value: Any) -> Chec
     if not answer.strip():
         return Checked(False, "", "the answer is empty")
     return _KINDS[kind](question, unicodedata.normalize("NFC", answer), value)
-
-
-def is_python(answer: str) -> bool:
-    """Whether the code of an answer, or its first function, is valid Python; it is not run."""
-    block = _CODE_BLOCK.search(answer)
-    function = _FUNCTION.search(answer)
-    code = block["code"] if block else function[0] if function else answer
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _number(question: Question, answer: str, value: Any) -> Checked:

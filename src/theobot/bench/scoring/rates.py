@@ -50,7 +50,7 @@ def count_rates(
         ("religious words where none were asked for", lambda r: _strays(by_id[r.id], r)),
     ]
     rates = [(name, *_both(records, test)) for name, test in faults]
-    counts = {(one.id, one.arm): one for one in count_citations(questions, records)}
+    counts = {(one.id, one.arm): one for one in count_citations(records)}
     rates.append(("cite scripture", *_both(records, lambda r: counts[r.id, r.arm].cited > 0)))
     rates.append(
         (

@@ -17,8 +17,7 @@ from theobot.bench.scoring.checks import NOT_RUN, check_answer, check_of
 from theobot.bench.scoring.matching import Passage, find, phrases_in, read_phrases
 from theobot.bench.scoring.options import choose_option
 from theobot.generation.generator import Arm
-from theobot.scripture import Status, Verdict, find_citations
-from theobot.scripture.verses import verses_of
+from theobot.scripture import Status, find_citations
 
 
 class PointHit(NamedTuple):
@@ -71,17 +70,12 @@ class CitationCount(NamedTuple):
         arm: who answered.
         cited: references to scripture.
         missing: those that do not exist.
-        differing: those beside words that are not theirs.
-        verse_asked: whether the verse that the question asks about is cited; None if it asks
-            about none.
     """
 
     id: str
     arm: Arm
     cited: int
     missing: int
-    differing: int
-    verse_asked: bool | None
 
 
 def score_answers(
@@ -96,28 +90,13 @@ def score_answers(
     return [score for score in found if score is not None]
 
 
-def count_citations(
-    questions: Sequence[Question], records: Sequence[AnswerRecord]
-) -> list[CitationCount]:
+def count_citations(records: Sequence[AnswerRecord]) -> list[CitationCount]:
     """Count the scripture of every answer."""
-    asked = {question.id: verses_of(question.text) for question in questions}
     counts = []
     for record in records:
-        citations = find_citations(record.text)
-        wanted = asked.get(record.id)
-        counts.append(
-            CitationCount(
-                record.id,
-                record.arm,
-                len(citations),
-                sum(one.status is Status.MISSING for one in citations),
-                sum(
-                    one.quotation is not None and one.quotation.verdict is Verdict.DIFFERS
-                    for one in citations
-                ),
-                bool(wanted & verses_of(record.text)) if wanted else None,
-            )
-        )
+        cited = find_citations(record.text)
+        missing = sum(one.status is Status.MISSING for one in cited)
+        counts.append(CitationCount(record.id, record.arm, len(cited), missing))
     return counts
 
 

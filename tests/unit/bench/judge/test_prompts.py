@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from theobot.bench.judge import prompts
 from theobot.bench.judge.prompts import (
     Task,
     criteria_of,
@@ -14,6 +15,8 @@ from theobot.bench.judge.prompts import (
     request_of,
     task_key,
 )
+from theobot.bench.marking import entries
+from theobot.bench.marking.pack import page_part
 from theobot.bench.questions import Question, read_questions
 
 POINTS = [{"text": "Sewa", "marks": 1, "accept": ["service"]}, {"text": "Langar", "marks": 1}]
@@ -130,3 +133,11 @@ def test_no_request_about_a_shipped_question_names_an_arm():
             text = messages_of(Task(question, answers), "f")[1]["content"].lower()
             assert "theobot" not in text
             assert "answer b" not in text or len(answers) == 2
+
+
+def test_people_and_a_judge_are_asked_for_the_same_criteria():
+    assert tuple(prompts.CRITERIA) == entries.CRITERIA
+    listed = page_part("js").partition("const criteria = {")[2].partition("}")[0]
+    assert tuple(line.split(":")[0].strip() for line in listed.split(",\n")[:-1]) == (
+        entries.CRITERIA
+    )

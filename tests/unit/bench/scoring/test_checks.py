@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theobot.bench.questions import Question
-from theobot.bench.scoring.checks import check_answer, check_of, check_problems, is_python
+from theobot.bench.scoring.checks import check_answer, check_of, check_problems
 
 
 def question(text: str = "Q?", **meta: object) -> Question:
@@ -83,12 +83,6 @@ def test_sound_checks_are_not_told():
     assert check_problems(question().meta) == []
     assert check_problems(question(check={"kind": "python", "value": {}}).meta) == []
     assert check_problems(question(check={"kind": "regex", "value": "a+"}).meta) == []
-
-
-def test_python_is_parsed_and_not_run():
-    assert is_python("```python\ndef f(x):\n    return x\n```")
-    assert is_python("Here it is:\ndef f(x):\n    return x\nDone.")
-    assert not is_python("def f(:")
 
 
 @given(st.text(max_size=60), st.sampled_from(["number", "word", "json", "lines_exactly"]))

@@ -120,12 +120,12 @@ def test_code_is_never_run_but_scored_by_its_points():
 
 
 def test_citations_are_counted():
-    asked = question("What does Matthew 5:39 teach?")
+    asked = question()
     text = 'Matthew 5:38-42, Genesis 60:5 and "Money is the root of all evil" (1 Timothy 6:10).'
-    (count,) = count_citations([asked], [record(text, asked)])
-    assert (count.cited, count.missing, count.differing, count.verse_asked) == (3, 1, 1, True)
-    (other,) = count_citations([question()], [record("None.", question())])
-    assert (other.cited, other.verse_asked) == (0, None)
+    (count,) = count_citations([record(text, asked)])
+    assert (count.cited, count.missing) == (3, 1)
+    (other,) = count_citations([record("None.", asked)])
+    assert (other.cited, other.missing) == (0, 0)
 
 
 def test_chrf_is_that_of_sacrebleu():

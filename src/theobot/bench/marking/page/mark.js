@@ -1,7 +1,8 @@
 "use strict";
 // A marker's session. What is given stays in this browser at once (localStorage), and is written
-// down as an entry when the card is left; a correction is a new entry. Answers are only ever
-// inserted as text.
+// down as an entry when the card is left; a correction is a new entry. Each entry and each draft is
+// kept under a key of its own, so that two tabs of the page cannot write over each other's marks.
+// Answers are only ever inserted as text.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -9,6 +10,9 @@
   const marking = data.mode === "mark";
   const what = marking ? "answer" : "pair";
   const storageKey = ["marks", data.session, data.marker, data.mode].join(":");
+  const entryKey = (id) => `${storageKey}:entry:${id}`;
+  const draftKey = (card) => `${storageKey}:draft:${card}`;
+  const placeKey = `${storageKey}:place`;
   const letters = "abcdefghijkl";
   const criteria = {
     task: "Understands the task",
@@ -75,40 +79,61 @@
 
   // ----- what is kept
 
-  function keep() {
+  // Write one value down, or with null take it away.
+  function keep(key, value) {
     if (!keeps) return;
     try {
-      localStorage.setItem(storageKey, JSON.stringify({ entries, drafts, place, downloaded }));
+      if (value === null) localStorage.removeItem(key);
+      else localStorage.setItem(key, JSON.stringify(value));
     } catch {
       keeps = false;
     }
   }
 
   function recall() {
-    let kept = null;
     try {
-      kept = JSON.parse(localStorage.getItem(storageKey));
+      for (const key of Object.keys(localStorage)) adopt(key, localStorage.getItem(key));
+      const kept = Number(localStorage.getItem(placeKey));
+      place = Math.min(Math.max(kept | 0, 0), cards.length - 1);
     } catch {
       keeps = false;
-    }
-    if (kept && Array.isArray(kept.entries)) {
-      entries = kept.entries;
-      drafts = kept.drafts || {};
-      downloaded = kept.downloaded || 0;
-      place = Math.min(Math.max(kept.place | 0, 0), cards.length - 1);
     }
     acknowledged = new Set(data.saved.map((entry) => entry.id));
     merge(data.saved);
   }
 
+  // Take over what this browser keeps under a key; says whether it is an entry or a draft.
+  function adopt(key, text) {
+    if (key.startsWith(entryKey("")) && text !== null) {
+      merge([JSON.parse(text)]);
+    } else if (key.startsWith(draftKey(""))) {
+      const card = key.slice(draftKey("").length);
+      if (text === null) delete drafts[card];
+      else drafts[card] = JSON.parse(text);
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  // Another tab of this page has kept something.
+  function follow(event) {
+    if (event.key === null || !adopt(event.key, event.newValue)) return;
+    draft = draftOf(cards[place]);
+    reflect();
+    showPlaces();
+    showProgress();
+    if (data.server) send();
+  }
+
+  // Add entries that are new here, and keep them; says how many they are.
   function merge(found) {
     const known = new Set(entries.map((entry) => entry.id));
     const fresh = found.filter((entry) => !known.has(entry.id));
+    for (const entry of fresh) keep(entryKey(entry.id), entry);
     entries = entries.concat(fresh);
-    latest = new Map();
-    const order = entries.map((entry, at) => [entry, at]);
-    order.sort(([one, a], [two, b]) => (one.at < two.at ? -1 : one.at > two.at ? 1 : a - b));
-    for (const [entry] of order) latest.set(entry.card, entry);
+    entries.sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));
+    latest = new Map(entries.map((entry) => [entry.card, entry]));
     return fresh.length;
   }
 
@@ -131,7 +156,7 @@
 
   function touched() {
     drafts[cards[place].id] = draft;
-    keep();
+    keep(draftKey(cards[place].id), draft);
     showProgress();
     say(keeps ? "Kept in this browser." : "");
   }
@@ -149,13 +174,12 @@
         const entry = { id: randomId(), card: card.id, at: new Date().toISOString(), ms: Math.round(spent), ...draft };
         // A clock that was set back must not make an older entry the latest.
         if (before && entry.at <= before.at) entry.at = new Date(Date.parse(before.at) + 1).toISOString();
-        entries.push(structuredClone(entry));
-        latest.set(card.id, entries[entries.length - 1]);
+        merge([structuredClone(entry)]);
         spent = 0;
       }
       delete drafts[card.id];
+      keep(draftKey(card.id), null);
     }
-    keep();
     if (data.server) send();
   }
 
@@ -202,7 +226,6 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 60000);
     downloaded = entries.length;
-    keep();
     showProgress();
     say(`Saved ${count(latest.size, "judgement")} as a file in your downloads.`);
   }
@@ -271,11 +294,15 @@
     byId("answers").replaceChildren(...card.answers.map((text, side) => answer(text, side)));
     byId("sheet").replaceChildren(...(marking ? markSheet(card) : preferSheet(card)));
     byId("previous").disabled = at === 0;
-    [...byId("places").children].forEach((item, number) => labelPlace(item.firstChild, number));
+    showPlaces();
     reflect();
     showProgress();
     settle();
-    keep();
+    keep(placeKey, place);
+  }
+
+  function showPlaces() {
+    [...byId("places").children].forEach((item, number) => labelPlace(item.firstChild, number));
   }
 
   // A short answer stays in view while the mark scheme is scrolled.
@@ -623,6 +650,7 @@
     });
     window.addEventListener("resize", settle);
     window.addEventListener("pagehide", commit);
+    window.addEventListener("storage", follow);
     window.addEventListener("beforeunload", (event) => {
       const unsaved = data.server
         ? entries.some((entry) => !acknowledged.has(entry.id))
