@@ -330,18 +330,18 @@ def main(tokens: Sequence[str] | None = None) -> int:
             "Interrupted. What was saved before is still there; type the same command again."
         )
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has closed it (`| head`); nobody is left to tell anything.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
         words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
         if words:
             terminal.error([f"{type(error).__name__}: {error}", *words])
             return TheobotError.exit_code
-        traceback.print_exc()
-        terminal.error(["This is a bug in Theobot. Please report it with the lines above."])
+        terminal.error(
+            [
+                traceback.format_exc(),
+                "This is a bug in Theobot. Please report it with the lines above.",
+            ]
+        )
         return BUG
 
 
