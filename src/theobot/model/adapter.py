@@ -234,10 +234,12 @@ def load_adapter(
             _check_shapes(base, one)
     with _explained(info):
         model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info, base))
+        _refuse_incomplete(model, TUNED, info)
     if against is not None:
         with _explained(against):
             model.add_adapter(AGAINST, lora_config(against, base))
             model.load_adapter(str(against.path), AGAINST)
+            _refuse_incomplete(model, AGAINST, against)
         model.set_adapter(TUNED)
     return model.eval()
 
@@ -293,9 +295,15 @@ def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
             name, _, kind = key.removeprefix("base_model.model.").partition(".lora_")
             if kind not in ("A.weight", "B.weight"):
                 continue
-            layer = layers.get(name)
-            width = tuple(weights.get_slice(key).get_shape())[1 if kind == "A.weight" else 0]
-            have = None if layer is None else tuple(layer.weight.shape)[kind == "A.weight"]
+            shape = weights.get_slice(key).get_shape()
+            if len(shape) != 2:
+                raise AdapterError(
+                    f"{info.path / WEIGHTS}: {key} has {len(shape)} dimensions; 2 were expected. "
+                    "Fetch or save the adapter again."
+                )
+            weight = getattr(layers.get(name), "weight", None)
+            width = shape[1 if kind == "A.weight" else 0]
+            have = None if weight is None else weight.shape[kind == "A.weight"]
             if width != have:
                 found = "no such layer" if have is None else f"width {have}"
                 named = info.base_model or "its own base"
@@ -304,6 +312,25 @@ def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
                     f"adapter, but the model {base.name_or_path} has {found}. "
                     f"Give the base it was trained on with --model ({named})."
                 )
+
+
+def _refuse_incomplete(model: PeftModel, name: str, info: AdapterInfo) -> None:
+    """PEFT leaves weights that the file lacks as they are, with a mere warning."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    # False: otherwise PEFT asks the Hub whether the vocabulary was changed.
+    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    with safe_open(str(info.path / WEIGHTS), framework="pt") as weights:
+        held = set(weights.keys())
+    lacking = sorted(set(state) - held)
+    unused = sorted(key for key in held - set(state) if ".lora_" in key)
+    if lacking or unused:
+        odd = [*(f"no {key}" for key in lacking[:1]), *(f"{key} besides" for key in unused[:1])]
+        raise AdapterError(
+            f"{info.path}: {WEIGHTS} does not hold what {CONFIG} says: {', '.join(odd)} "
+            f"({len(lacking)} missing, {len(unused)} too many). Fetch or save the adapter again."
+        )
 
 
 def select(
