@@ -68,7 +68,8 @@ def diagnose(facts: Facts) -> list[Finding]:
     found = [
         Finding.of(check, seen)
         for check in ALL_CHECKS
-        if (seen := check.find(facts) or _in_failure(check, facts.failure))
+        for seen in (check.find(facts), _in_failure(check, facts.failure))
+        if seen
     ]
     return sorted(found, key=lambda one: _SEVERITIES.index(one.severity))
 

@@ -57,6 +57,15 @@ def test_a_run_that_was_not_asked_about_is_a_warning(facts_of):
     assert "The run runs/first failed after step 41 of 225" in asked.seen
 
 
+def test_why_a_run_failed_is_told_beside_what_the_same_check_sees_now(facts_of):
+    log = {"lines": ["Out of memory: Killed process 12 (firefox)"]}
+    failed, now = diagnose(facts_of("run-out-of-memory", kernel_log=log))
+    assert {failed.id, now.id} == {"out-of-memory"}
+    assert failed.severity is Severity.ERROR
+    assert "The run runs/first failed" in failed.seen
+    assert "firefox" in now.seen
+
+
 def test_a_reason_that_no_check_knows_is_told_in_its_own_words(facts_of):
     finding = diagnose(facts_of("run-reason-unknown"))[0]
     assert finding.severity is Severity.ERROR
