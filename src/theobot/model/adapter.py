@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from theobot.config import PromptFormat, TrainSettings, explain
 from theobot.errors import AdapterError, RunError
+from theobot.model.base import NANO, is_hub_id
 from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ HARMLESS_KEYS = frozenset(
 FOR_THE_BASE_AS_IT_IS = ("gaussian", "eva", "orthogonal")
 """First values (`init_lora_weights`) that leave the base alone; true and false do as well."""
 
-_HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 _PATIENCE = 1.0
 """Seconds for a pattern of layers on one name."""
 
@@ -99,7 +98,8 @@ class _Config(BaseModel):
 class AdapterInfo(NamedTuple):
     """What is known of an adapter folder before anything is loaded.
 
-    `base_model` is a Hub id or "nano"; a path in the folder's config is never followed.
+    `base_model` is a Hub id or "nano"; a path in the folder's config is never followed, nor is
+    "owner/name" where that is a path.
     """
 
     path: Path
@@ -152,7 +152,7 @@ def read_adapter_info(path: Path) -> AdapterInfo:
         )
     _refuse_unknown(path, config)
     named = config.get("base_model_name_or_path")
-    known = isinstance(named, str) and (named == "nano" or _HUB_ID.fullmatch(named))
+    known = isinstance(named, str) and (named == NANO or is_hub_id(named))
     notes = _read_object(folder / NOTES) if (folder / NOTES).is_file() else {}
     _refuse_damaged(path, notes)
     prompt_format = notes.get("prompt_format", "seed")

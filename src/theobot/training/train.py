@@ -364,6 +364,7 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
     import shutil
 
     from theobot.model.adapter import CHECKSUM, NOTES, WEIGHTS
+    from theobot.model.base import NANO, is_hub_id
     from theobot.training.card import adapter_card
     from theobot.training.checkpoints import publish
     from theobot.training.lora import save_plain
@@ -374,13 +375,15 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
         model.load_adapter(str(folder.checkpoints / f"checkpoint-{result.best_step}"), "default")
     staging = folder.path / ".adapter.writing"
     shutil.rmtree(staging, ignore_errors=True)
-    # PEFT has put the folder here that the base was loaded from; "nano" must not become a path.
-    model.peft_config["default"].base_model_name_or_path = settings.model
+    base = settings.model if settings.model == NANO or is_hub_id(settings.model) else ""
+    # PEFT has put the folder here that the base was loaded from, and would do so again for None;
+    # the adapter is passed on, and a path of this machine is nobody's business.
+    model.peft_config["default"].base_model_name_or_path = base
     save_plain(model, folder, staging)
     notes = {
         "prompt_format": settings.tokens.prompt_format,
         "loss_on": settings.tokens.loss_on,
-        "base_model": settings.model,
+        "base_model": base or None,
         "stop": "end of sequence, or a new 'User:' turn",
         CHECKSUM: file_sha256(staging / WEIGHTS),
     }

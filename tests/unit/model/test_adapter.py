@@ -77,6 +77,9 @@ def test_a_path_in_the_config_is_never_followed(adapter):
     for named in ("nano", "Qwen/Qwen2.5-7B-Instruct"):
         change_config(adapter, base_model_name_or_path=named)
         assert read_adapter_info(adapter).base_model == named
+    Path("models/tiny").mkdir(parents=True)
+    change_config(adapter, base_model_name_or_path="models/tiny")
+    assert read_adapter_info(adapter).base_model is None
 
 
 def test_missing_and_unsafe_weights_are_told_apart(adapter):
