@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def as_write_errors(folder: Path) -> Iterator[None]:
 def publish(source: Path, target: Path) -> None:
     """Flush a folder to disk and rename it into place, replacing what was there.
 
-    The new name is on the disk too when it returns: what it replaces may be deleted.
+    The new name is on the disk too when it returns: what it replaces may be deleted. Not so on
+    Windows, which flushes no folders.
     """
     for path in [*source.rglob("*"), source]:
         _flush(path)
@@ -132,7 +134,11 @@ def publish(source: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = sys.platform == "win32"
+    if on_windows and path.is_dir():
+        return
+    # Windows flushes only what may be written; elsewhere a read-only file will do.
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
