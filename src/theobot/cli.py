@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
+_NO_HOME = "Could not determine home directory."
+"""What `Path.expanduser` says."""
 
 app = App(
     name="theobot",
@@ -233,6 +235,8 @@ def ask(
 
     if not question.strip():
         raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
+    if not terminal.is_text(question):
+        raise SettingsError("The question is not valid UTF-8. Type it again, or ask in a chat.")
     generator = load_generator(selectors, base=base, compare=compare)
     arms = generator.arms if compare else generator.arms[-1:]
     asked = ground(question.strip()) if scripture else Grounded(question.strip(), [], [])
@@ -331,18 +335,24 @@ def main(tokens: Sequence[str] | None = None) -> int:
         )
         return INTERRUPTED
     except Exception as error:
-        of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
-        words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
-        if words:
-            terminal.error([f"{type(error).__name__}: {error}", *words])
-            return TheobotError.exit_code
+        return _told_unexpected(error)
+
+
+def _told_unexpected(error: Exception) -> int:
+    """Tell what is no `TheobotError`: a fault of the machine, or a bug; its exit code."""
+    if isinstance(error, RuntimeError) and str(error) == _NO_HOME:
         terminal.error(
-            [
-                traceback.format_exc(),
-                "This is a bug in Theobot. Please report it with the lines above.",
-            ]
+            ["A path begins with ~NAME, but this machine knows no such account. Type it in full."]
         )
-        return BUG
+        return TheobotError.exit_code
+    of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
+    words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
+    if words:
+        terminal.error([f"{type(error).__name__}: {error}", *words])
+        return TheobotError.exit_code
+    bug = "This is a bug in Theobot. Please report it with the lines above."
+    terminal.error(["".join(traceback.format_exception(error)), bug])
+    return BUG
 
 
 @contextlib.contextmanager

@@ -297,6 +297,8 @@ def run_chat(conversation: Conversation) -> None:
     Ctrl-C stops an answer and keeps the conversation; at the prompt it ends the chat.
     """
     note("Type a question, /help or /quit.")
+    # A letter that is no UTF-8 becomes "\ufffd"; half a pair of UTF-16 is no text for a model.
+    _reconfigure(sys.stdin)
     while not _unread.is_set() and (typed := _read_line()) is not None:
         try:
             if not _show_events(conversation.handle(typed)):
@@ -348,11 +350,20 @@ def notes_are_seen() -> bool:
 def steady_output() -> Iterator[None]:
     """Let letters that the terminal's encoding lacks become "?" instead of an error."""
     for stream in (sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
+        _reconfigure(stream)
     yield
     write("")
+
+
+def _reconfigure(stream: IO[str]) -> None:
+    reconfigure: Any = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def is_text(text: str) -> bool:
+    """Whether it holds no halves of UTF-16 pairs, as bytes that are no UTF-8 become."""
+    return not re.search(r"[\ud800-\udfff]", text)
 
 
 def _clean(text: str) -> str:

@@ -167,6 +167,15 @@ def chat(monkeypatch, *lines: str) -> None:
     terminal.run_chat(Conversation(generator, 50))
 
 
+def test_chat_takes_letters_that_are_no_utf_8(monkeypatch, capsys):
+    import io
+
+    typed = io.TextIOWrapper(io.BytesIO(b"caf\xe9?\n"), "utf-8", errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", typed)
+    terminal.run_chat(Conversation(ScriptedGenerator(lambda question, arm: question), 50))
+    assert capsys.readouterr().out == "theobot: caf\ufffd?\n"
+
+
 def test_chat_names_who_speaks_and_ends_with_quit(monkeypatch, capsys):
     chat(monkeypatch, "peace", "/compare", "war", "/quit", "never asked")
     out, err = capsys.readouterr()
