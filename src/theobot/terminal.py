@@ -89,6 +89,8 @@ def error(problems: Sequence[str]) -> None:
 
 def write(text: str) -> None:
     """A piece of an answer, on stdout, shown at once."""
+    if _stdout.quiet:
+        return
     try:
         sys.stdout.write(_clean(text))
         sys.stdout.flush()

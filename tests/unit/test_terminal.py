@@ -42,6 +42,18 @@ def test_control_characters_of_a_model_never_reach_the_terminal(capsys):
     assert err == "x[31my\n"
 
 
+def test_of_several_processes_the_others_show_nothing_but_errors(capsys, monkeypatch):
+    for console in (terminal._stderr, terminal._stdout, terminal.wrapping):
+        monkeypatch.setattr(console, "quiet", False)
+    terminal.silence()
+    terminal.note("a note")
+    terminal.heading("a heading")
+    terminal.line("runs/a/adapter")
+    terminal.table(("a", "b"), [("c", "d")])
+    terminal.error(["a problem"])
+    assert tuple(capsys.readouterr()) == ("", "a problem\n")
+
+
 def test_brackets_are_not_taken_for_styles(capsys):
     terminal.note("[red]John 3:16[/red]")
     terminal.heading("[b]x[/b]")
