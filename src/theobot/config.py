@@ -146,7 +146,7 @@ class TrainSettings(Section):
     output: str | None = Field(None, min_length=1)
     """Run folder; without it runs/DATE-MODEL."""
     device: str = "auto"
-    """Device to train on: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
+    """Device to train on: "auto", "cpu", "cuda" or "mps"; CUDA_VISIBLE_DEVICES picks a GPU."""
     seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the adapter's first values and of the order of the rows."""
     load_in_4bit: bool = False
