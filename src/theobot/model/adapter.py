@@ -356,14 +356,17 @@ def select(
         return _from_run(RunFolder(run), model, f"Run: {run}.")
     if base_only and model is not None:
         return Selection(model, None, None, f"Base model alone: {model}.")
-    newest = newest_finished_run()
+    newest, damaged = newest_finished_run()
+    left_out = "".join(f" {run.path} is damaged and left out." for run in damaged)
     if newest is not None:
-        return _from_run(newest, model, f"Run: {newest.path}, the newest finished one.")
+        note = f"Run: {newest.path}, the newest finished one.{left_out}"
+        return _from_run(newest, model, note)
     if (HOME_ADAPTER.expanduser() / CONFIG).is_file():
-        return _from_adapter(HOME_ADAPTER, model, f"Adapter: {HOME_ADAPTER}.")
+        return _from_adapter(HOME_ADAPTER, model, f"Adapter: {HOME_ADAPTER}.{left_out}")
     raise RunError(
         "No finished run under ./runs and no adapter in ~/Theobot/adapter. Type --run DIR or "
         "--adapter DIR, `theobot train` to make one, or --base --model M for a base model alone."
+        f"{left_out}"
     )
 
 

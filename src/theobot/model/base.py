@@ -177,7 +177,7 @@ def load_base(
 
 
 def _refuse_random_weights(model: str, found: Mapping[str, Any]) -> None:
-    """transformers fills what a checkpoint lacks with random numbers, with a mere warning."""
+    """Transformers fills what a checkpoint lacks with random numbers, with a mere warning."""
     missing = sorted(found["missing_keys"])
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     problems = [f"{missing[0]}{more} not found among its weights"] if missing else []

@@ -92,10 +92,10 @@ def _refuse_unknown_targets(base: PreTrainedModel, lora: LoraSettings) -> None:
     for target in lora.target_modules:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             near = difflib.get_close_matches(target, linear, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(linear))}."
-            raise SettingsError(
-                f'lora.target_modules: the base has no layer "{target}". {hint}'
+            hint = (
+                f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(linear))}."
             )
+            raise SettingsError(f'lora.target_modules: the base has no layer "{target}". {hint}')
 
 
 def first_adapter(folder: RunFolder) -> Path:

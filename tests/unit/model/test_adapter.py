@@ -167,9 +167,7 @@ def test_a_second_adapter_must_be_whole_as_well(adapter, tiny_adapter_folder, ti
     file = adapter / "adapter_model.safetensors"
     save_file({key: part for key, part in load_file(file).items() if "q_proj" in key}, file)
     with pytest.raises(AdapterError, match="v_proj"):
-        load_adapter(
-            tiny_model, read_adapter_info(tiny_adapter_folder), read_adapter_info(adapter)
-        )
+        load_adapter(tiny_model, read_adapter_info(tiny_adapter_folder), read_adapter_info(adapter))
 
 
 def test_an_adapter_for_another_base_is_refused_with_the_widths(adapter):
@@ -201,6 +199,8 @@ def test_selection_follows_the_rules_of_the_command_line(adapter, tmp_path):
     make_run(Path("runs/stopped"), None, status="interrupted")
     chosen = select()
     assert chosen.run is not None
+    (Path("runs/stopped") / "state.json").write_text("{")
+    assert select().note == f"{chosen.note} runs/stopped is damaged and left out."
     assert (chosen.run.path, chosen.model) == (old, "nano")
     assert "newest" in chosen.note
     assert select(run=Path("runs/demo")).adapter is not None
