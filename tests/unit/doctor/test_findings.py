@@ -163,3 +163,10 @@ def test_the_troubles_of_the_original_guide_are_answered(sign, advice):
     check = next(check for check in CHECKS if check.explains(sign))
     told = " ".join(check.fix)
     assert all(word in told for word in advice)
+
+
+def test_the_fix_of_an_error_names_the_model_that_it_is_about():
+    told = explain('model "owner/small": cannot be loaded: HF_HUB_OFFLINE is set.')
+    assert "`theobot fetch owner/small`" in told[0]
+    assert "Qwen2.5-7B" not in told[0]
+    assert "Qwen2.5-7B" in explain("HF_HUB_OFFLINE is set.")[0]
