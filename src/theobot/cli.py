@@ -1,8 +1,9 @@
 """The command line: one short function per command, which parses, calls, shows and exits.
 
-Exit codes: 0 done; 1 the thing checked has errors; 2 the person's input or settings are wrong;
-5 a benchmark that would mean nothing; 70 a bug, with its traceback; 130 interrupted. Nothing at the
-top of this module imports torch or transformers, so that `--help` answers at once.
+Exit codes: 0 done; 1 the thing checked has errors; 2 the person's input or settings are wrong; of a
+benchmark 3 its plan is not met, 4 one cannot tell, 5 it would mean nothing; 70 a bug, with its
+traceback; 130 interrupted. Nothing at the top of this module imports torch or transformers, so that
+`--help` answers at once.
 """
 
 from __future__ import annotations

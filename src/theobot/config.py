@@ -238,8 +238,8 @@ def recipe_names() -> list[str]:
 def find_recipe(name: Path | str) -> Path:
     """The settings file that is meant: an existing file, else the shipped recipe of that name.
 
-    A recipe may be called as in a source tree ("configs/nano.toml"). A path that is neither is given
-    back as it is; reading it will say what is wrong.
+    A recipe may be called as in a source tree ("configs/nano.toml"). A path that is neither is
+    given back as it is; reading it will say what is wrong.
     """
     file = Path(name).expanduser()
     shipped = file.name.removesuffix(".toml") in recipe_names()

@@ -209,7 +209,7 @@ def _octets(folder: Path) -> int:
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                total += os.path.getsize(os.path.join(place, name))
+                total += Path(place, name).stat().st_size
     return total
 
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 NANO = "nano"
 
+NO_BITSANDBYTES = (
+    "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
+    "Type: pip install bitsandbytes (or leave out load_in_4bit)."
+)
+"""Told before a model is loaded where that can be seen, else when it is."""
+
 _FOUR_BIT_ERROR = 0.25
 """Relative error above which a 4-bit product is wrong and not just rounded (about 0.1 is usual)."""
 
@@ -204,10 +210,7 @@ def four_bit_config(compute: Compute) -> BitsAndBytesConfig:
     try:
         error = _four_bit_error(compute)
     except ImportError:
-        raise SettingsError(
-            "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
-            "Type: pip install bitsandbytes (or leave out load_in_4bit)."
-        ) from None
+        raise SettingsError(NO_BITSANDBYTES) from None
     except Exception as problem:
         reason = " ".join(str(problem).split())[:200]
         raise SettingsError(

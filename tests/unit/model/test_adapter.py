@@ -199,8 +199,6 @@ def test_selection_follows_the_rules_of_the_command_line(adapter, tmp_path):
     make_run(Path("runs/stopped"), None, status="interrupted")
     chosen = select()
     assert chosen.run is not None
-    (Path("runs/stopped") / "state.json").write_text("{")
-    assert select().note == f"{chosen.note} runs/stopped is damaged and left out."
     assert (chosen.run.path, chosen.model) == (old, "nano")
     assert "newest" in chosen.note
     assert select(run=Path("runs/demo")).adapter is not None
@@ -211,6 +209,8 @@ def test_selection_follows_the_rules_of_the_command_line(adapter, tmp_path):
         select(run=tmp_path)
     with pytest.raises(AdapterError, match="type one of them"):
         select(run=old, adapter=adapter)
+    (Path("runs/stopped") / "state.json").write_text("{")
+    assert select().note == f"{chosen.note} runs/stopped is damaged and left out."
 
 
 def test_the_seeds_home_adapter_is_the_last_resort(adapter):

@@ -16,7 +16,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     real_open, real_fsync, read_only = os.open, os.fsync, set()
 
     def windows_open(path: Path, flags: int, *rest: int) -> int:
-        if os.path.isdir(path):
+        if path.is_dir():
             raise PermissionError(13, "Permission denied", str(path))
         descriptor = real_open(path, flags, *rest)
         (read_only.discard if flags & os.O_RDWR else read_only.add)(descriptor)
