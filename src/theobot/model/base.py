@@ -160,7 +160,7 @@ def load_base(
     four_bits = four_bit_config(compute) if load_in_4bit else None
     logging.disable_progress_bar()
     try:
-        base, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             where,
             output_loading_info=True,
             # Told below, by name; transformers would only say that some do.
@@ -175,6 +175,7 @@ def load_base(
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_load_problem(model, error)) from None
+    base, found = loaded
     _refuse_random_weights(model, found)
     torch.nn.Module.to(base, compute.device)
     if load_in_4bit:

@@ -68,9 +68,9 @@ def fetch_model(
         return Path(place)
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]
+        HTTPError,
     )
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
