@@ -1,8 +1,9 @@
 """The command line: one short function per command, which parses, calls, shows and exits.
 
-Exit codes: 0 done; 1 the thing checked has errors; 2 the person's input or settings are wrong;
-5 a benchmark that would mean nothing; 70 a bug, with its traceback; 130 interrupted. Nothing at the
-top of this module imports torch or transformers, so that `--help` answers at once.
+Exit codes: 0 done; 1 the thing checked has errors; 2 the person's input or settings are wrong; of a
+benchmark 3 its plan is not met, 4 one cannot tell, 5 it would mean nothing; 70 a bug, with its
+traceback; 130 interrupted. Nothing at the top of this module imports torch or transformers, so that
+`--help` answers at once.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 # Wide enough that a long flag is only ever broken before its last part.
 _NAME_WIDTH = 36
+_NO_HOME = "Could not determine home directory."
+"""What `Path.expanduser` says."""
 
 app = App(
     name="theobot",
@@ -233,6 +236,8 @@ def ask(
 
     if not question.strip():
         raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
+    if not terminal.is_text(question):
+        raise SettingsError("The question is not valid UTF-8. Type it again, or ask in a chat.")
     generator = load_generator(selectors, base=base, compare=compare)
     arms = generator.arms if compare else generator.arms[-1:]
     asked = ground(question.strip()) if scripture else Grounded(question.strip(), [], [])
@@ -330,19 +335,25 @@ def main(tokens: Sequence[str] | None = None) -> int:
             "Interrupted. What was saved before is still there; type the same command again."
         )
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has closed it (`| head`); nobody is left to tell anything.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
-        of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
-        words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
-        if words:
-            terminal.error([f"{type(error).__name__}: {error}", *words])
-            return TheobotError.exit_code
-        traceback.print_exc()
-        terminal.error(["This is a bug in Theobot. Please report it with the lines above."])
-        return BUG
+        return _told_unexpected(error)
+
+
+def _told_unexpected(error: Exception) -> int:
+    """Tell what is no `TheobotError`: a fault of the machine, or a bug; its exit code."""
+    if isinstance(error, RuntimeError) and str(error) == _NO_HOME:
+        terminal.error(
+            ["A path begins with ~NAME, but this machine knows no such account. Type it in full."]
+        )
+        return TheobotError.exit_code
+    of_machine = isinstance(error, RuntimeError | OSError | MemoryError | ImportError)
+    words = _doctors_words(f"{type(error).__name__}: {error}") if of_machine else []
+    if words:
+        terminal.error([f"{type(error).__name__}: {error}", *words])
+        return TheobotError.exit_code
+    bug = "This is a bug in Theobot. Please report it with the lines above."
+    terminal.error(["".join(traceback.format_exception(error)), bug])
+    return BUG
 
 
 @contextlib.contextmanager

@@ -54,7 +54,9 @@ def _automatic_or_enough(tokens: int) -> int:
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors, docstrings are the help lines."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class LoraSettings(Section):
@@ -137,15 +139,15 @@ class TrainSettings(Section):
 
     model: str = "Qwen/Qwen2.5-7B-Instruct"
     """Base model: a Hub id, a local folder, or "nano" (embedded)."""
-    data: str | None = None
+    data: str | None = Field(None, min_length=1)
     """Training rows: JSONL, CSV, Parquet or a Hub dataset id; without it the shipped set."""
-    dev_data: str | None = None
+    dev_data: str | None = Field(None, min_length=1)
     """Rows for the dev loss that picks the best adapter; comes with the shipped set by itself."""
-    output: str | None = None
+    output: str | None = Field(None, min_length=1)
     """Run folder; without it runs/DATE-MODEL."""
     device: str = "auto"
-    """Device to train on: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
-    seed: int = Field(42, ge=0)
+    """Device to train on: "auto", "cpu", "cuda" or "mps"; CUDA_VISIBLE_DEVICES picks a GPU."""
+    seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the adapter's first values and of the order of the rows."""
     load_in_4bit: bool = False
     """Base model in 4 bits (QLoRA): a quarter of its memory, slower; needs bitsandbytes."""
@@ -236,10 +238,12 @@ def recipe_names() -> list[str]:
 def find_recipe(name: Path | str) -> Path:
     """The settings file that is meant: an existing file, else the shipped recipe of that name.
 
-    A path that is neither is given back as it is; reading it will say what is wrong.
+    A recipe may be called as in a source tree ("configs/nano.toml"). A path that is neither is
+    given back as it is; reading it will say what is wrong.
     """
     file = Path(name).expanduser()
-    if file.exists() or file.name.removesuffix(".toml") not in recipe_names():
+    shipped = file.name.removesuffix(".toml") in recipe_names()
+    if file.exists() or not shipped or file.parent not in (Path(), Path("configs")):
         return file
     return _recipe_folder() / f"{file.name.removesuffix('.toml')}.toml"
 

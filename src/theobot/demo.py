@@ -69,16 +69,16 @@ def remove_earlier_demo(run: RunFolder) -> None:
     """Delete an earlier demo's run; anything that is not one stays, and is told.
 
     Raises:
-        RunError: somebody's own files lie among the demo's.
+        RunError: somebody's own files lie among the demo's, or the folder is a link.
     """
     if not run.path.is_dir() or not run.read_state().get("demo"):
         return
-    own = {path.name for path in vars(run).values() if isinstance(path, Path)}
-    foreign = [
-        path.name
-        for path in run.path.iterdir()
-        if path.name not in own and not path.name.startswith(".")
-    ]
+    if run.path.is_symlink():
+        raise RunError(
+            f"{run.path}: is a link to an earlier demo. Give the folder itself with -o, or another."
+        )
+    own = run.own_names
+    foreign = [path.name for path in run.path.iterdir() if path.name not in own]
     if foreign:
         raise RunError(
             f"{run.path}: holds an earlier demo and files that are not its own "

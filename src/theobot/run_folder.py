@@ -15,7 +15,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +58,13 @@ class RunFolder:
         return self.path.name
 
     @property
+    def own_names(self) -> set[str]:
+        """Names of all that training and benchmark put directly into the folder."""
+        paths = (value for value in vars(self).values() if isinstance(value, Path))
+        names = _with_hidden(path.name for path in paths if path.parent == self.path)
+        return {*names, f".{self.adapter.name}.writing"}
+
+    @property
     def exists(self) -> bool:
         """Whether the folder already holds a run."""
         return self.config.exists() or self.adapter.exists() or self.checkpoints.exists()
@@ -79,8 +86,9 @@ class RunFolder:
                 "or choose another folder with --output."
             )
         # What a run writes before config.json may lie there when it was killed in that moment.
-        first = [file.name for file in (self.dataset, self.environment, self.state, self.config)]
-        harmless = {*first, *(f".{name}.tmp" for name in first), LOCK, _PROBE}
+        harmless = _with_hidden(
+            file.name for file in (self.dataset, self.environment, self.state, self.config)
+        )
         if self.path.exists() and (
             not self.path.is_dir() or any(p.name not in harmless for p in self.path.iterdir())
         ):
@@ -122,6 +130,12 @@ class RunFolder:
         return int(lines[-1]["step"]) if lines else None
 
 
+def _with_hidden(names: Iterable[str]) -> set[str]:
+    """With the names of what lies there for a moment, or after a kill."""
+    some = list(names)
+    return {*some, *(f".{name}.tmp" for name in some), LOCK, _PROBE}
+
+
 def new_run_folder(model: str, root: Path = Path("runs")) -> RunFolder:
     """The default folder of a new run: runs/<date>-<model>, numbered when taken."""
     short = model.rstrip("/").rsplit("/", 1)[-1].lower()
@@ -142,10 +156,16 @@ def list_runs(root: Path) -> list[RunFolder]:
     return sorted(found, key=lambda run: run.config.stat().st_mtime)
 
 
-def newest_finished_run(root: Path = Path("runs")) -> RunFolder | None:
-    """The newest finished run below a folder; a demo's never counts."""
-    runs = [run for run in list_runs(root) if run.finished and not run.read_state().get("demo")]
-    return runs[-1] if runs else None
+def newest_finished_run(root: Path = Path("runs")) -> tuple[RunFolder | None, list[RunFolder]]:
+    """The newest finished run below a folder, and those too damaged to tell; no demo counts."""
+    newest, damaged = None, []
+    for run in list_runs(root):
+        try:
+            if run.finished and not run.read_state().get("demo"):
+                newest = run
+        except RunError:
+            damaged.append(run)
+    return newest, damaged
 
 
 class RunSummary(NamedTuple):
@@ -163,7 +183,7 @@ class RunSummary(NamedTuple):
 
 def summarise_run(run: RunFolder) -> RunSummary:
     """What a run is about; a damaged one is named so instead of hiding the others."""
-    octets = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
+    octets = _octets(run.path)
     try:
         config, state = read_json(run.config), run.read_state()
         rows = read_json(run.dataset)["train"]["rows"] if run.dataset.exists() else "?"
@@ -181,6 +201,16 @@ def summarise_run(run: RunFolder) -> RunSummary:
         verdict=_verdict(run),
         octets=octets,
     )
+
+
+def _octets(folder: Path) -> int:
+    """Size of all files below a folder, in which a training may be at work."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(place, name).stat().st_size
+    return total
 
 
 _VERDICTS = {True: "plan met", False: "plan not met", None: "cannot tell"}

@@ -1,19 +1,22 @@
 """Everything a person sees. Answers and JSON go to stdout; notes, progress and errors to stderr.
 
 On a terminal there are colours, tables and a progress bar; elsewhere plain lines, so that logs and
-pipes stay readable. Text from a model is shown without its control characters.
+pipes stay readable. Text from a model is shown without its control characters. Whoever reads may go
+away (`| head`, `| tee` and Ctrl-C): no work ends of that, and no exit code changes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -27,11 +30,24 @@ if TYPE_CHECKING:
     from theobot.training.metrics import StepReport
 
 
+_unread = threading.Event()
+"""Set once whoever read stdout has closed it: no further answer needs to be made."""
+
+
+def _let_go(stream: IO[str]) -> None:
+    """Send the rest nowhere, what is still in the stream's buffer included."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    if stream is sys.stdout:
+        _unread.set()
+
+
 class _Console(Console):
-    """A console that leaves a closed pipe to `cli.main`; rich's own would exit with code 1."""
+    """A console that outlives its reader; rich's own would exit with code 1."""
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+        _let_go(self.file)
 
 
 _stderr = _Console(stderr=True, highlight=False, soft_wrap=True)
@@ -59,19 +75,27 @@ def silence() -> None:
 
 def note(text: str) -> None:
     """A sentence beside the answer, on stderr."""
-    _stderr.print(Text(_clean(text), style="dim"))
+    # A log on a full disk, or a terminal that is gone, must not end a training.
+    with contextlib.suppress(OSError):
+        _stderr.print(Text(_clean(text), style="dim"))
 
 
 def error(problems: Sequence[str]) -> None:
     """The sentences of a `TheobotError`, one line each."""
-    for problem in problems:
-        _errors.print(Text(_clean(problem), style="red"))
+    with contextlib.suppress(OSError):
+        for problem in problems:
+            _errors.print(Text(_clean(problem), style="red"))
 
 
 def write(text: str) -> None:
     """A piece of an answer, on stdout, shown at once."""
-    sys.stdout.write(_clean(text))
-    sys.stdout.flush()
+    if _stdout.quiet:
+        return
+    try:
+        sys.stdout.write(_clean(text))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go(sys.stdout)
 
 
 def line(text: str = "") -> None:
@@ -187,7 +211,8 @@ class Progress:
     ) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError):
+                self._bar.stop()
 
     def show(
         self, done: int, total: int, text: str = "", seconds_left: float | None = None
@@ -205,10 +230,11 @@ class Progress:
         ending = "" if left is None or done >= total else f"{duration(left)} left"
         words = ", ".join(part for part in (text, ending) if part)
         if self._bar is not None:
-            if not self._bar.tasks:
-                self._bar.start()
-                self._bar.add_task(self.title, total=total, text=words)
-            self._bar.update(self._bar.tasks[0].id, completed=done, total=total, text=words)
+            with contextlib.suppress(OSError):
+                if not self._bar.tasks:
+                    self._bar.start()
+                    self._bar.add_task(self.title, total=total, text=words)
+                self._bar.update(self._bar.tasks[0].id, completed=done, total=total, text=words)
             return
         now = time.monotonic()
         if done >= total or now - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -255,6 +281,8 @@ def show_answer(title: str | None, parts: Iterable[str | Answer]) -> None:
     for part in parts:
         if isinstance(part, str):
             write(part)
+            if _unread.is_set():
+                return
             continue
         line()
         if part.stop_reason == "length":
@@ -271,7 +299,9 @@ def run_chat(conversation: Conversation) -> None:
     Ctrl-C stops an answer and keeps the conversation; at the prompt it ends the chat.
     """
     note("Type a question, /help or /quit.")
-    while (typed := _read_line()) is not None:
+    # A letter that is no UTF-8 becomes "\ufffd"; half a pair of UTF-16 is no text for a model.
+    _reconfigure(sys.stdin)
+    while not _unread.is_set() and (typed := _read_line()) is not None:
         try:
             if not _show_events(conversation.handle(typed)):
                 return
@@ -322,11 +352,20 @@ def notes_are_seen() -> bool:
 def steady_output() -> Iterator[None]:
     """Let letters that the terminal's encoding lacks become "?" instead of an error."""
     for stream in (sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
+        _reconfigure(stream)
     yield
-    sys.stdout.flush()
+    write("")
+
+
+def _reconfigure(stream: IO[str]) -> None:
+    reconfigure: Any = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def is_text(text: str) -> bool:
+    """Whether it holds no halves of UTF-16 pairs, as bytes that are no UTF-8 become."""
+    return not re.search(r"[\ud800-\udfff]", text)
 
 
 def _clean(text: str) -> str:

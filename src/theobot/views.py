@@ -180,10 +180,8 @@ def show_training(result: TrainResult) -> None:
     if result.stopped_early:
         where = f"step {result.steps} of {result.total_steps}"
         note(f"Stopped early, at {where}: {result.stopped_early}.")
-    note(
-        f"Trained {result.steps} steps in {duration(result.seconds)}: "
-        f"loss {result.final_loss:.4f}{best}."
-    )
+    loss = "loss not noted" if result.final_loss is None else f"loss {result.final_loss:.4f}"
+    note(f"Trained {result.steps} steps in {duration(result.seconds)}: {loss}{best}.")
     note(f'Ask it: theobot ask --run {folder.path} "..."   Loss over time: {folder.loss_svg}')
     line(str(folder.adapter))
 

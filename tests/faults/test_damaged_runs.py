@@ -64,6 +64,18 @@ def test_damaged_files_of_the_run(typed, runs, damage, tmp_path):
         damage.zero_end(file)
         typed("train", "--output", run, "--resume").ended(2, f"{file}: damaged", "Restore it")
         file.write_bytes(sound)
+    # Still JSON, but no longer what was written.
+    for name, was, became in (
+        ("config.json", b'"seed"', b'"sefd"'),
+        ("state.json", b'"passes"', b'"pasres"'),
+        ("state.json", b'"longest"', b'"lnngest"'),
+    ):
+        file = run / name
+        sound = file.read_bytes()
+        assert was in sound
+        file.write_bytes(sound.replace(was, became))
+        typed("train", "--output", run, "--resume").ended(2, str(file), "damaged", "Restore it")
+        file.write_bytes(sound)
     assert (run / "checkpoints" / "checkpoint-7").is_dir()
     runs.goes_on(typed, run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import runpy
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from theobot.config import TrainSettings, load_settings
 from theobot.errors import RunError, SettingsError
 from theobot.run_folder import RunFolder, read_metrics
-from theobot.training.checkpoints import complete_checkpoints
+from theobot.training.checkpoints import complete_checkpoints, write_progress
 from theobot.training.plan import plan_training
 from theobot.training.train import train
 
@@ -94,7 +95,7 @@ def metrics_size(folder: Path) -> int:
 def test_ctrl_c_saves_and_resume_ends_as_if_undisturbed(tiny_base_folder, rows_file, tmp_path):
     quiet = {"on_note": lambda note: None}
     whole = settings_for(tiny_base_folder, rows_file, tmp_path / "whole", num_train_epochs=2)
-    train(
+    undisturbed = train(
         plan_training(load_settings(TrainSettings, None, whole)), on_report=lambda r: None, **quiet
     )
 
@@ -111,17 +112,36 @@ def test_ctrl_c_saves_and_resume_ends_as_if_undisturbed(tiny_base_folder, rows_f
     assert not folder.adapter.exists()
     assert complete_checkpoints(folder.checkpoints)[-1].name == f"checkpoint-{result.steps}"
 
-    again = load_settings(TrainSettings, None, {"output": str(folder.path)})
-    finished = train(plan_training(again, resume=True), on_report=lambda r: None, **quiet)
+    # As after a kill: nothing in state.json says which budget the steps were computed with.
+    killed = RunFolder(shutil.copytree(folder.path, tmp_path / "killed"))
+    killed.update_state(pass_tokens=None)
+    checkpoint = complete_checkpoints(killed.checkpoints)[-1]
+    (checkpoint / "checksums.json").unlink()
+    write_progress(checkpoint, 60, result.final_loss)
+
+    def go_on(run):
+        settings = load_settings(TrainSettings, None, {"output": str(run.path)})
+        return train(plan_training(settings, resume=True), on_report=lambda r: None, **quiet)
+
+    finished = go_on(folder)
     assert not finished.interrupted
     assert folder.finished
     assert adapter_bytes(folder.path) == adapter_bytes(tmp_path / "whole")
+    assert finished.final_loss == undisturbed.final_loss
+    assert finished.seconds > result.seconds
+    assert folder.read_state()["seconds"] == round(finished.seconds, 1)
+    go_on(killed)
+    assert killed.read_state()["pass_tokens"] == 60
 
 
 def test_resume_refuses_other_settings_and_finished_runs(tiny_base_folder, rows_file, tmp_path):
-    flags = settings_for(tiny_base_folder, rows_file, tmp_path / "run", num_train_epochs=1)
+    flags = settings_for(
+        tiny_base_folder, rows_file, tmp_path / "run", num_train_epochs=1, logging_steps=50
+    )
     plan = plan_training(load_settings(TrainSettings, None, flags))
-    train(plan, on_report=lambda r: None, on_note=lambda note: None)
+    result = train(plan, on_report=lambda r: None, on_note=lambda note: None)
+    assert result.final_loss is not None
+    assert f"last step: {result.final_loss:.4f}" in (plan.folder.adapter / "README.md").read_text()
     with pytest.raises(RunError, match="finished"):
         plan_training(load_settings(TrainSettings, None, flags), resume=True)
     RunFolder(tmp_path / "run").update_state(status="interrupted")

@@ -97,6 +97,9 @@ def test_the_run_folder_holds_what_the_design_says(finished):
         "theobot.json",
         "README.md",
     }
+    # A folder of this machine is of no use to others, and says who made it.
+    assert read_json(folder.adapter / "adapter_config.json")["base_model_name_or_path"] == ""
+    assert read_json(folder.adapter / "theobot.json")["base_model"] is None
 
 
 def test_the_loss_falls_and_each_step_has_a_line(finished):

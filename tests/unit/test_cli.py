@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -77,6 +83,9 @@ def test_the_arguments_of_the_process_are_the_default(monkeypatch, capsys):
         (["train", "--model", "./none"], "no such folder"),
         (["train", "--resume"], "--resume needs the run"),
         (["ask", " "], "The question is empty"),
+        (["ask", "caf\udce9?"], "not valid UTF-8"),
+        (["ask", "Why?", "--run", "~nosuch/x"], "knows no such account"),
+        (["train", "--data", ""], "at least 1 character"),
         (["ask", "Why?"], "No finished run under ./runs"),
         (["ask", "Why?", "--max-new-tokens", "0"], "max_new_tokens = '0'"),
         (["ask", "Why?", "--base", "--compare"], "--base and --compare were both given"),
@@ -163,24 +172,50 @@ def test_ctrl_c_is_exit_130(monkeypatch, capsys):
     assert "Interrupted." in capsys.readouterr().err
 
 
-def test_a_closed_pipe_is_no_error(monkeypatch, tmp_path, capfd):
-    def closed(text: str) -> None:
-        raise BrokenPipeError
+@pytest.fixture
+def unread() -> Iterator[TextIO]:
+    """A stream whose reader has gone away."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        yield stream
 
-    monkeypatch.setattr("theobot.terminal.write", closed)
-    with (tmp_path / "stdout").open("w") as stdout:
-        monkeypatch.setattr("sys.stdout", stdout)
-        assert cli.main(["runs", "--json"]) == 0
+
+def test_ctrl_c_saves_a_checkpoint_when_who_reads_progress_has_gone(
+    rows_file, tiny_base_folder, tmp_path, monkeypatch, unread
+):
+    """As `2>&1 | tee log` and Ctrl-C, of which tee dies as well."""
+    run = RunFolder(tmp_path / "run")
+
+    def press_ctrl_c(deadline: float) -> None:
+        while run.last_step() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if run.last_step() is not None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("sys.stderr", unread)
+    typed = ["train", "--model", str(tiny_base_folder), "--data", str(rows_file)]
+    presses = threading.Thread(target=press_ctrl_c, args=(time.monotonic() + 30,))
+    presses.start()
+    try:
+        code = cli.main([*typed, "--output", str(run.path), "--training.num-train-epochs", "300"])
+    finally:
+        presses.join()
+    assert code == 130
+    step = run.read_state()["step"]
+    assert (run.checkpoints / f"checkpoint-{step}").is_dir()
 
 
-def test_a_reader_that_stops_early_is_no_error(rows_file):
+def test_a_reader_that_stops_early_changes_no_exit_code(rows_file):
+    with rows_file.open("a") as file:
+        file.write('{"prompt": ""}\n')
     typed = [sys.executable, "-m", "theobot", "data", "check", str(rows_file)]
     with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
+        assert b"BrokenPipe" not in process.stderr.read()
+    assert process.returncode == 1
 
 
 def test_demo_never_overwrites_another_run(tmp_path, capsys):

@@ -133,6 +133,8 @@ def test_recipes_are_found_by_name_and_files_win(tmp_path, monkeypatch):
     own.write_text("seed = 1\n")
     assert find_recipe("nano.toml") == Path("nano.toml")
     assert find_recipe("nothing.toml") == Path("nothing.toml")
+    for elsewhere in ("other/place/nano.toml", "/configs/nano.toml"):
+        assert find_recipe(elsewhere) == Path(elsewhere)
 
 
 def test_settings_are_frozen_and_survive_json():
@@ -172,6 +174,11 @@ def test_pass_tokens_are_automatic_or_enough_for_a_row():
         ({"lora": {"init_lora_weights": "olora"}}, "'default', 'gaussian' or 'pissa'"),
         ({"training": {"checkpoint_every_n_layers": -1}}, "greater than or equal to 0"),
         ({"training": {"early_stopping_patience": -1}}, "greater than or equal to 0"),
+        ({"training": {"num_train_epochs": "inf"}}, "finite number"),
+        ({"training": {"learning_rate": "nan"}}, "finite number"),
+        ({"seed": 2**32}, "less than 4294967296"),
+        ({"data": ""}, "at least 1 character"),
+        ({"output": ""}, "at least 1 character"),
     ],
 )
 def test_choices_out_of_range_are_refused(values, sentence):

@@ -72,6 +72,23 @@ def test_somebodys_own_files_are_never_deleted(tmp_path):
     assert run.adapter.is_dir()
 
 
+@pytest.mark.parametrize("name", ["report.json", "demo", ".notes"])
+def test_names_like_the_demos_own_do_not_hide_somebodys_files(tmp_path, name):
+    run = demo_run(tmp_path / "demo")
+    (run.path / name).write_text("mine")
+    with pytest.raises(RunError, match="not its own"):
+        demo.remove_earlier_demo(run)
+    assert (run.path / name).read_text() == "mine"
+
+
+def test_a_link_to_a_demo_is_refused(tmp_path):
+    run = demo_run(tmp_path / "demo")
+    (tmp_path / "link").symlink_to(run.path)
+    with pytest.raises(RunError, match="is a link"):
+        demo.remove_earlier_demo(RunFolder(tmp_path / "link"))
+    assert run.adapter.is_dir()
+
+
 def test_a_run_that_is_no_demo_is_never_replaced(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.make()

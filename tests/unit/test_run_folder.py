@@ -1,5 +1,7 @@
 import json
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -114,10 +116,42 @@ def test_the_newest_finished_run_is_neither_unfinished_nor_a_demo(tmp_path):
     make_run(tmp_path / "a", age=30, status="finished")
     make_run(tmp_path / "b", age=20, status="interrupted")
     make_run(tmp_path / "c", age=10, status="finished", demo=True)
-    newest = newest_finished_run(tmp_path)
+    newest, damaged = newest_finished_run(tmp_path)
     assert newest is not None
     assert newest.name == "a"
-    assert newest_finished_run(tmp_path / "none") is None
+    assert damaged == []
+    assert newest_finished_run(tmp_path / "none") == (None, [])
+
+
+def test_a_damaged_run_does_not_hide_the_newest_finished_one(tmp_path):
+    make_run(tmp_path / "a", age=30, status="finished").adapter.mkdir(exist_ok=True)
+    make_run(tmp_path / "b", age=20).state.write_text("{")
+    newest, damaged = newest_finished_run(tmp_path)
+    assert newest is not None
+    assert newest.name == "a"
+    assert [run.name for run in damaged] == ["b"]
+
+
+def test_the_size_of_a_run_in_which_checkpoints_come_and_go(tmp_path):
+    run = make_run(tmp_path / "a")
+    over = threading.Event()
+
+    def train() -> None:
+        while not over.is_set():
+            checkpoint = run.checkpoints / "checkpoint-1"
+            checkpoint.mkdir(parents=True)
+            for name in "abcdefgh":
+                (checkpoint / name).touch()
+            shutil.rmtree(run.checkpoints)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        sizes = {summarise_run(run).octets for _ in range(300)}
+    finally:
+        over.set()
+        thread.join()
+    assert sizes == {summarise_run(run).octets}
 
 
 def test_summary_of_a_run(tmp_path):

@@ -42,6 +42,18 @@ def test_control_characters_of_a_model_never_reach_the_terminal(capsys):
     assert err == "x[31my\n"
 
 
+def test_of_several_processes_the_others_show_nothing_but_errors(capsys, monkeypatch):
+    for console in (terminal._stderr, terminal._stdout, terminal.wrapping):
+        monkeypatch.setattr(console, "quiet", False)
+    terminal.silence()
+    terminal.note("a note")
+    terminal.heading("a heading")
+    terminal.line("runs/a/adapter")
+    terminal.table(("a", "b"), [("c", "d")])
+    terminal.error(["a problem"])
+    assert tuple(capsys.readouterr()) == ("", "a problem\n")
+
+
 def test_brackets_are_not_taken_for_styles(capsys):
     terminal.note("[red]John 3:16[/red]")
     terminal.heading("[b]x[/b]")
@@ -165,6 +177,15 @@ def chat(monkeypatch, *lines: str) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
     generator = ScriptedGenerator(lambda question, arm: f"{arm} on {question}")
     terminal.run_chat(Conversation(generator, 50))
+
+
+def test_chat_takes_letters_that_are_no_utf_8(monkeypatch, capsys):
+    import io
+
+    typed = io.TextIOWrapper(io.BytesIO(b"caf\xe9?\n"), "utf-8", errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", typed)
+    terminal.run_chat(Conversation(ScriptedGenerator(lambda question, arm: question), 50))
+    assert capsys.readouterr().out == "theobot: caf\ufffd?\n"
 
 
 def test_chat_names_who_speaks_and_ends_with_quit(monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby, islice
 
 from theobot.doctor.checks_amd import (
@@ -31,6 +32,7 @@ from theobot.doctor.checks_torch import (
 )
 from theobot.doctor.facts import Facts, Failure
 from theobot.doctor.finding import Check, Finding, Seen, Severity, error, info, warning
+from theobot.doctor.hub import PUBLIC_MODEL
 
 CHECKS = (
     *CARD_CHECKS,
@@ -61,6 +63,8 @@ CHECKS = (
 )
 
 _SEVERITIES = list(Severity)
+_ABOUT = re.compile(r'(?:model ")?(\w[\w.-]*/[\w.-]+)"?: ')
+"""How an error begins that is about a model of the Hub."""
 
 
 def diagnose(facts: Facts) -> list[Finding]:
@@ -68,7 +72,8 @@ def diagnose(facts: Facts) -> list[Finding]:
     found = [
         Finding.of(check, seen)
         for check in ALL_CHECKS
-        if (seen := check.find(facts) or _in_failure(check, facts.failure))
+        for seen in (check.find(facts), _in_failure(check, facts.failure))
+        if seen
     ]
     return sorted(found, key=lambda one: _SEVERITIES.index(one.severity))
 
@@ -149,10 +154,14 @@ def explain(text: str) -> list[str]:
 
     Looks at the text alone: cheap enough for a process that has just failed.
     """
+    about = _ABOUT.match(text)
     for check in CHECKS:
         if check.explains(text):
+            steps = _first_steps(check)
+            if about:
+                steps = steps.replace(PUBLIC_MODEL, about[1])
             return [
-                f"theobot doctor says: {check.title}. {_first_steps(check)}",
+                f"theobot doctor says: {check.title}. {steps}",
                 f"`theobot doctor` looks at this machine; docs/troubleshooting.md: {check.id}.",
             ]
     return []

@@ -10,7 +10,8 @@ from typing import Any
 from theobot.doctor.facts import Facts
 
 _TOKEN = re.compile(r"\b(hf_|api_org_|ghp_|sk-)[A-Za-z0-9_-]{8,}")
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
+# A password may hold "/" and "@" itself, so all up to the last "@" goes.
+_PASSWORD = re.compile(r"(?<=://)\S*@")
 
 
 def without_secrets(facts: Facts) -> Facts:

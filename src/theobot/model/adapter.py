@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from theobot.config import PromptFormat, TrainSettings, explain
 from theobot.errors import AdapterError, RunError
+from theobot.model.base import NANO, is_hub_id
 from theobot.run_folder import HOME_ADAPTER, RunFolder, file_sha256, newest_finished_run, read_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ HARMLESS_KEYS = frozenset(
 FOR_THE_BASE_AS_IT_IS = ("gaussian", "eva", "orthogonal")
 """First values (`init_lora_weights`) that leave the base alone; true and false do as well."""
 
-_HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 _PATIENCE = 1.0
 """Seconds for a pattern of layers on one name."""
 
@@ -99,7 +98,8 @@ class _Config(BaseModel):
 class AdapterInfo(NamedTuple):
     """What is known of an adapter folder before anything is loaded.
 
-    `base_model` is a Hub id or "nano"; a path in the folder's config is never followed.
+    `base_model` is a Hub id or "nano"; a path in the folder's config is never followed, nor is
+    "owner/name" where that is a path.
     """
 
     path: Path
@@ -152,7 +152,7 @@ def read_adapter_info(path: Path) -> AdapterInfo:
         )
     _refuse_unknown(path, config)
     named = config.get("base_model_name_or_path")
-    known = isinstance(named, str) and (named == "nano" or _HUB_ID.fullmatch(named))
+    known = isinstance(named, str) and (named == NANO or is_hub_id(named))
     notes = _read_object(folder / NOTES) if (folder / NOTES).is_file() else {}
     _refuse_damaged(path, notes)
     prompt_format = notes.get("prompt_format", "seed")
@@ -234,10 +234,12 @@ def load_adapter(
             _check_shapes(base, one)
     with _explained(info):
         model = PeftModel.from_pretrained(base, str(info.path), config=lora_config(info, base))
+        _refuse_incomplete(model, TUNED, info)
     if against is not None:
         with _explained(against):
             model.add_adapter(AGAINST, lora_config(against, base))
             model.load_adapter(str(against.path), AGAINST)
+            _refuse_incomplete(model, AGAINST, against)
         model.set_adapter(TUNED)
     return model.eval()
 
@@ -293,9 +295,15 @@ def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
             name, _, kind = key.removeprefix("base_model.model.").partition(".lora_")
             if kind not in ("A.weight", "B.weight"):
                 continue
-            layer = layers.get(name)
-            width = tuple(weights.get_slice(key).get_shape())[1 if kind == "A.weight" else 0]
-            have = None if layer is None else tuple(layer.weight.shape)[kind == "A.weight"]
+            shape = weights.get_slice(key).get_shape()
+            if len(shape) != 2:
+                raise AdapterError(
+                    f"{info.path / WEIGHTS}: {key} has {len(shape)} dimensions; 2 were expected. "
+                    "Fetch or save the adapter again."
+                )
+            weight = getattr(layers.get(name), "weight", None)
+            width = shape[1 if kind == "A.weight" else 0]
+            have = None if weight is None else weight.shape[kind == "A.weight"]
             if width != have:
                 found = "no such layer" if have is None else f"width {have}"
                 named = info.base_model or "its own base"
@@ -304,6 +312,25 @@ def _check_shapes(base: PreTrainedModel, info: AdapterInfo) -> None:
                     f"adapter, but the model {base.name_or_path} has {found}. "
                     f"Give the base it was trained on with --model ({named})."
                 )
+
+
+def _refuse_incomplete(model: PeftModel, name: str, info: AdapterInfo) -> None:
+    """PEFT leaves weights that the file lacks as they are, with a mere warning."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    # False: otherwise PEFT asks the Hub whether the vocabulary was changed.
+    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    with safe_open(str(info.path / WEIGHTS), framework="pt") as weights:
+        held = set(weights.keys())
+    lacking = sorted(set(state) - held)
+    unused = sorted(key for key in held - set(state) if ".lora_" in key)
+    if lacking or unused:
+        odd = [*(f"no {key}" for key in lacking[:1]), *(f"{key} besides" for key in unused[:1])]
+        raise AdapterError(
+            f"{info.path}: {WEIGHTS} does not hold what {CONFIG} says: {', '.join(odd)} "
+            f"({len(lacking)} missing, {len(unused)} too many). Fetch or save the adapter again."
+        )
 
 
 def select(
@@ -329,14 +356,17 @@ def select(
         return _from_run(RunFolder(run), model, f"Run: {run}.")
     if base_only and model is not None:
         return Selection(model, None, None, f"Base model alone: {model}.")
-    newest = newest_finished_run()
+    newest, damaged = newest_finished_run()
+    left_out = "".join(f" {run.path} is damaged and left out." for run in damaged)
     if newest is not None:
-        return _from_run(newest, model, f"Run: {newest.path}, the newest finished one.")
+        note = f"Run: {newest.path}, the newest finished one.{left_out}"
+        return _from_run(newest, model, note)
     if (HOME_ADAPTER.expanduser() / CONFIG).is_file():
-        return _from_adapter(HOME_ADAPTER, model, f"Adapter: {HOME_ADAPTER}.")
+        return _from_adapter(HOME_ADAPTER, model, f"Adapter: {HOME_ADAPTER}.{left_out}")
     raise RunError(
         "No finished run under ./runs and no adapter in ~/Theobot/adapter. Type --run DIR or "
         "--adapter DIR, `theobot train` to make one, or --base --model M for a base model alone."
+        f"{left_out}"
     )
 
 

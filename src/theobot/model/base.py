@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from theobot.model.device import Compute
 
 NANO = "nano"
+
+NO_BITSANDBYTES = (
+    "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
+    "Type: pip install bitsandbytes (or leave out load_in_4bit)."
+)
+"""Told before a model is loaded where that can be seen, else when it is."""
 
 _FOUR_BIT_ERROR = 0.25
 """Relative error above which a 4-bit product is wrong and not just rounded (about 0.1 is usual)."""
@@ -139,7 +146,8 @@ def load_base(
             them float32, which costs memory and the fused head.
 
     Raises:
-        ModelError: not found, no safetensors, broken files, or not a causal language model.
+        ModelError: not found, no safetensors, broken files, weights that are missing or of another
+            size than config.json says, or not a causal language model.
         SettingsError: 4 bits were asked for, and this machine cannot do it.
     """
     import torch
@@ -152,8 +160,11 @@ def load_base(
     four_bits = four_bit_config(compute) if load_in_4bit else None
     logging.disable_progress_bar()
     try:
-        base = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             where,
+            output_loading_info=True,
+            # Told below, by name; transformers would only say that some do.
+            ignore_mismatched_sizes=True,
             dtype=compute.dtype,
             attn_implementation="sdpa",
             use_safetensors=True,
@@ -164,10 +175,26 @@ def load_base(
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_load_problem(model, error)) from None
+    base, found = loaded
+    _refuse_random_weights(model, found)
     torch.nn.Module.to(base, compute.device)
     if load_in_4bit:
         _keep_trainable(base)
     return base.eval(), tokenizer
+
+
+def _refuse_random_weights(model: str, found: Mapping[str, Any]) -> None:
+    """Transformers fills what a checkpoint lacks with random numbers, with a mere warning."""
+    missing = sorted(found["missing_keys"])
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    problems = [f"{missing[0]}{more} not found among its weights"] if missing else []
+    for name, have, wanted in sorted(found["mismatched_keys"])[:1]:
+        problems.append(f"{name} is {tuple(have)}, but config.json asks for {tuple(wanted)}")
+    if problems:
+        raise ModelError(
+            f'model "{model}": cannot be used: {"; ".join(problems)}. Its weights and its '
+            f"config.json are not of one model, or a part is missing. {_AGAIN}"
+        )
 
 
 def four_bit_config(compute: Compute) -> BitsAndBytesConfig:
@@ -184,10 +211,7 @@ def four_bit_config(compute: Compute) -> BitsAndBytesConfig:
     try:
         error = _four_bit_error(compute)
     except ImportError:
-        raise SettingsError(
-            "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
-            "Type: pip install bitsandbytes (or leave out load_in_4bit)."
-        ) from None
+        raise SettingsError(NO_BITSANDBYTES) from None
     except Exception as problem:
         reason = " ".join(str(problem).split())[:200]
         raise SettingsError(

@@ -68,7 +68,10 @@ def fetch_model(
         return Path(place)
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HFValidationError,
+        HTTPError,
+    )
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
     (enable_progress_bars if show_bars else disable_progress_bars)()
@@ -84,6 +87,11 @@ def fetch_model(
             allow_patterns=found.files,
             endpoint=endpoint,
         )
+    except HFValidationError:
+        raise ModelError(
+            f'"{model}" is no Hub id. Check the spelling, such as Qwen/Qwen2.5-7B-Instruct; a '
+            "full stop or hyphen at an end does not belong to it."
+        ) from None
     except (OSError, HTTPError) as error:
         raise ModelError(_problem(model, target, error)) from None
     return Path(folder)

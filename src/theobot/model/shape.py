@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from theobot.config import LoraSettings
 
 KNOWN_FAMILIES = frozenset({"qwen2", "qwen3", "llama", "mistral"})
-"""Model types with a decoder of the form that `ModelShape` describes."""
+"""Model types with a decoder of the form that `ModelShape` describes: layers of attention and MLP
+one after the other, and logits that are exactly lm_head(hidden), without a soft cap or scale."""
 
 
 class ModelShape(NamedTuple):

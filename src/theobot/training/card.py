@@ -63,7 +63,7 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
     Args:
         settings: the run's settings.
         dataset: the content of dataset.json.
-        result: steps, final_loss, best_dev_loss (or None).
+        result: steps, final_loss (or None), best_dev_loss (or None).
     """
     chosen = settings.tokens.prompt_format
     dev = result["best_dev_loss"]
@@ -72,6 +72,8 @@ def adapter_card(settings: TrainSettings, dataset: dict[str, Any], result: dict[
         if dev is not None
         else "no dev rows were given; the last adapter was kept"
     )
+    last = result["final_loss"]
+    last_loss = f"{last:.4f} nats per token" if last is not None else "not noted"
     made = _how_it_was_made(settings, dataset["train"], result["steps"])
     rows = "\n".join(f"| {name} | {value} |" for name, value in made.items())
     base = settings.model if settings.model == NANO or is_hub_id(settings.model) else "a local base"
@@ -95,7 +97,7 @@ A LoRA adapter for questions from GCSE Religious Education, made with Theobot.
 | --- | --- |
 {rows}
 
-Loss on the last step: {result["final_loss"]:.4f} nats per token; {kept}.
+Loss on the last step: {last_loss}; {kept}.
 
 {figures_section(None)}
 ## Limits

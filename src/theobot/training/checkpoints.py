@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from torch.distributed.tensor import DTensor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from theobot.model import ranks
-from theobot.run_folder import explain_write_errors, file_sha256, write_json
+from theobot.run_folder import explain_write_errors, file_sha256, read_json, write_json
 
 CHECKSUMS = "checksums.json"
 """SHA-256 of each file of a checkpoint, by name."""
+_PROGRESS = "progress.json"
 _KEPT_CHECKPOINTS = 2
 
 
@@ -47,6 +49,23 @@ def _best_step(checkpoint: Path) -> int | None:
     state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     step: int | None = state.get("best_global_step")
     return step
+
+
+def write_progress(checkpoint: Path, pass_tokens: int, loss: float | None) -> None:
+    """Note what transformers does not, so that a resumed run computes and tells the same.
+
+    Args:
+        checkpoint: the folder.
+        pass_tokens: token budget of a pass, which memory may have changed.
+        loss: of the last step, nats per token.
+    """
+    write_json(checkpoint / _PROGRESS, {"pass_tokens": pass_tokens, "loss": loss})
+
+
+def read_progress(checkpoint: Path) -> tuple[int | None, float | None]:
+    """Token budget and loss, as `write_progress` noted them; None from an earlier version."""
+    noted = read_json(file) if (file := checkpoint / _PROGRESS).exists() else {}
+    return noted.get("pass_tokens"), noted.get("loss")
 
 
 def write_checksums(checkpoint: Path) -> None:
@@ -121,7 +140,8 @@ def as_write_errors(folder: Path) -> Iterator[None]:
 def publish(source: Path, target: Path) -> None:
     """Flush a folder to disk and rename it into place, replacing what was there.
 
-    The new name is on the disk too when it returns: what it replaces may be deleted.
+    The new name is on the disk too when it returns: what it replaces may be deleted. Not so on
+    Windows, which flushes no folders.
     """
     for path in [*source.rglob("*"), source]:
         _flush(path)
@@ -132,7 +152,11 @@ def publish(source: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = sys.platform == "win32"
+    if on_windows and path.is_dir():
+        return
+    # Windows flushes only what may be written; elsewhere a read-only file will do.
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

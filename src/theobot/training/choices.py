@@ -9,6 +9,7 @@ import importlib.util
 
 from theobot.config import TrainSettings
 from theobot.errors import SettingsError
+from theobot.model.base import NO_BITSANDBYTES
 
 _TRACKERS = {
     "azure_ml": ("azureml", "azureml-sdk"),
@@ -67,10 +68,7 @@ def _early_stopping_problems(settings: TrainSettings) -> list[str]:
 def _package_problems(settings: TrainSettings) -> list[str]:
     if not settings.load_in_4bit or importlib.util.find_spec("bitsandbytes"):
         return []
-    return [
-        "load_in_4bit = true needs the package bitsandbytes, which is not installed here. "
-        "Type: pip install bitsandbytes (or leave out load_in_4bit)."
-    ]
+    return [NO_BITSANDBYTES]
 
 
 def _tracker_problems(trackers: tuple[str, ...]) -> list[str]:

@@ -20,11 +20,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from theobot.data.batches import FlatPass
 from theobot.model.memory import tile_width
+from theobot.model.shape import KNOWN_FAMILIES
 from theobot.training.attention import lay_out
-
-PLAIN_HEADS = frozenset({"qwen2", "qwen3", "llama", "mistral"})
-"""Model types whose layers are attention and MLP one after the other, and whose logits are exactly
-lm_head(hidden): no soft cap, scale or bias of their own."""
 
 
 class FrozenHeadCrossEntropy(torch.autograd.Function):
@@ -98,7 +95,7 @@ def summed_loss(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Ten
     """Cross-entropy of the head over hidden states (N, H), summed: () float32."""
     head = model.get_output_embeddings()
     frozen = not head.weight.requires_grad and head.bias is None
-    if not frozen or model.config.model_type not in PLAIN_HEADS or not _is_plain(head):
+    if not frozen or model.config.model_type not in KNOWN_FAMILIES or not _is_plain(head):
         return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
     if isinstance(head, FSDPModule):
         return _call_sharded(head, hidden, targets)
@@ -174,7 +171,7 @@ def install_flat_forward(model: PreTrainedModel, *, varlen: bool = False) -> Non
         varlen: see `lay_out`.
     """
     original = model.forward
-    trimmed = model.config.model_type in PLAIN_HEADS and _trim_last_layer(model)
+    trimmed = model.config.model_type in KNOWN_FAMILIES and _trim_last_layer(model)
 
     def forward(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
         flat = kwargs.get("flat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import signal
 import threading
@@ -16,6 +17,10 @@ from theobot.run_folder import RunFolder, write_problem
 
 _TEXT_KEPT = 2000
 """Characters of an error's text, from its end."""
+_NO_WRITING = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+}
+"""What a disk says; other errors of the system come from elsewhere, such as a tracker's network."""
 _SAME_SIGNAL = 5.0
 """Seconds in which a launcher's signal is that of the person, sent on."""
 
@@ -56,6 +61,9 @@ def _failure(folder: RunFolder, error: BaseException, reason: str) -> dict[str, 
 def _write_failure(folder: RunFolder, error: BaseException) -> str | None:
     """A sentence when an error means that nothing more can be written, else None."""
     if not isinstance(error, OSError) or error.errno is None:
+        return None
+    of_run = str(error.filename or "").startswith(str(folder.path))
+    if error.errno not in _NO_WRITING and not of_run:
         return None
     problem = write_problem(folder.path, error)
     if not folder.config.is_file():

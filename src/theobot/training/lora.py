@@ -10,6 +10,7 @@ rank, for the base as it was.
 
 from __future__ import annotations
 
+import difflib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def add_adapter(base: PreTrainedModel, lora: LoraSettings, folder: RunFolder) ->
     Raises:
         SettingsError: the base has no such target modules, or PiSSA's rank exceeds their width.
     """
+    _refuse_unknown_targets(base, lora)
     config = lora_config(lora)
     first = first_adapter(folder)
     again = lora.init_lora_weights == "pissa" and first.is_dir()
@@ -75,6 +77,25 @@ def add_adapter(base: PreTrainedModel, lora: LoraSettings, folder: RunFolder) ->
         if ranks.is_first():
             _write(model, first)
     return model
+
+
+def _refuse_unknown_targets(base: PreTrainedModel, lora: LoraSettings) -> None:
+    """PEFT passes over a name that fits nothing, as long as another one fits."""
+    if lora.peft_target_modules == "all-linear":
+        return
+    names = [name for name, _ in base.named_modules() if name]
+    linear = {
+        name.rpartition(".")[2]
+        for name, part in base.named_modules()
+        if isinstance(part, torch.nn.Linear)
+    }
+    for target in lora.target_modules:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            near = difflib.get_close_matches(target, linear, n=1)
+            hint = (
+                f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(linear))}."
+            )
+            raise SettingsError(f'lora.target_modules: the base has no layer "{target}". {hint}')
 
 
 def first_adapter(folder: RunFolder) -> Path:

@@ -7,20 +7,24 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from theobot.model.memory import GIB
 from theobot.run_folder import read_metrics, write_text
 
+if TYPE_CHECKING:
+    import torch
+
 
 class StepReport(NamedTuple):
     """One logged step.
 
     `loss` is the step's mean cross-entropy per scored token in nats, `dev_loss` the same over the
-    dev rows where it was just measured. `memory_gib` is the peak of the device, or the resident
-    size of the process on a CPU. `seconds` counts from the start of this process's training.
+    dev rows where it was just measured. `memory_gib` is the peak of a CUDA or ROCm device,
+    elsewhere the resident size of the process. `seconds` counts from the start of this process's
+    training.
     """
 
     step: int
@@ -76,7 +80,7 @@ class MetricsCallback(TrainerCallback):
         logs = logs or {}
         if "loss" not in logs and "eval_loss" not in logs:
             return
-        report = self._report(state, logs)
+        report = self._report(state, logs, args.device)
         line = {key: value for key, value in report._asdict().items() if value is not None}
         del line["total_steps"], line["seconds_left"]
         with self.path.open("a", encoding="utf-8") as file:
@@ -87,7 +91,9 @@ class MetricsCallback(TrainerCallback):
                 os.fsync(file.fileno())
         self.on_report(report)
 
-    def _report(self, state: TrainerState, logs: dict[str, float]) -> StepReport:
+    def _report(
+        self, state: TrainerState, logs: dict[str, float], device: torch.device
+    ) -> StepReport:
         now, tokens = time.monotonic(), self.tokens_seen()
         speed = (tokens - self._last_tokens) / max(now - self._last_time, 1e-9)
         self._last_time, self._last_tokens = now, tokens
@@ -101,19 +107,19 @@ class MetricsCallback(TrainerCallback):
             dev_loss=logs.get("eval_loss"),
             learning_rate=logs.get("learning_rate"),
             tokens_per_second=round(speed, 1),
-            memory_gib=round(memory_gib(), 3),
+            memory_gib=round(memory_gib(device), 3),
             seconds=round(now - self._started, 3),
             seconds_left=left,
         )
 
 
-def memory_gib() -> float:
-    """Peak memory of the GPU in GiB, or the resident size of the process without one."""
+def memory_gib(device: torch.device) -> float:
+    """Peak memory of a CUDA or ROCm device in GiB; of any other the process's resident size."""
     import psutil
     import torch
 
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated() / GIB)
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device) / GIB)
     return float(psutil.Process().memory_info().rss / GIB)
 
 

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from theobot.config import TrainSettings
+from pydantic import ValidationError
+
+from theobot.config import TrainSettings, explain
 from theobot.data.dataset import (
     fingerprint,
     shipped_dev_data,
@@ -116,7 +118,12 @@ def _settings_of_run(given: TrainSettings) -> TrainSettings:
         )
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; its adapter is {folder.adapter}.")
-    stored = TrainSettings.model_validate(read_json(folder.config))
+    try:
+        stored = TrainSettings.model_validate(read_json(folder.config))
+    except ValidationError as error:
+        problems = explain(TrainSettings, error, str(folder.config))
+        again = f"{folder.config}: damaged, or of another version. Restore it, or train anew."
+        raise RunError([*problems, again]) from None
     typed = given.model_dump(exclude_unset=True, exclude={"output"})
     merged = TrainSettings.model_validate(_overlay(stored.model_dump(), typed))
     if merged != stored:

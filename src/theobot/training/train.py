@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from theobot.config import TrainSettings
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from theobot.config import explain
 from theobot.errors import RunError
 from theobot.model import ranks
+from theobot.model.memory import PassPlan
 from theobot.run_folder import (
     RunFolder,
     file_sha256,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from theobot.data.tokens import TokenRow
     from theobot.model.device import Compute
-    from theobot.model.memory import PassPlan
     from theobot.training.metrics import StepReport
     from theobot.training.trainer import PackedTrainer
 
@@ -41,18 +42,30 @@ if TYPE_CHECKING:
 class TrainResult(NamedTuple):
     """How a run ended. Losses are mean cross-entropy per scored token in nats.
 
+    `final_loss` is that of the last step; None if the run was resumed after it, from a checkpoint
+    that does not say. `seconds` are those of all its parts that came to an orderly end.
     `stopped_early` says why a finished run has fewer than `total_steps`.
     """
 
     folder: RunFolder
     steps: int
     total_steps: int
-    final_loss: float
+    final_loss: float | None
     best_dev_loss: float | None
     best_step: int | None
     seconds: float
     interrupted: bool
     stopped_early: str | None = None
+
+
+class _Begun(BaseModel):
+    """What state.json says of a run that goes on; it must compute as it began."""
+
+    model_config = ConfigDict(strict=True)
+
+    threads: int = Field(ge=1)
+    passes: PassPlan
+    seconds: float = 0.0
 
 
 def train(
@@ -102,13 +115,13 @@ def _train(
     from theobot.model.device import keep_freed_memory
 
     folder = plan.folder
-    state = ranks.from_first(folder.read_state() if plan.resume else {})
-    if "threads" in state:
-        torch.set_num_threads(state["threads"])
+    begun = ranks.from_first(_begun(folder) if plan.resume else None)
+    if begun is not None:
+        torch.set_num_threads(begun.threads)
     if compute.device.type == "cpu":
         keep_freed_memory()
     with ranks.together():
-        loaded = _load(plan, compute, state, on_note, holds)
+        loaded = _load(plan, compute, begun, on_note, holds)
     # One cut for all, that of the fullest device.
     loaded = loaded._replace(passes=min(ranks.gathered(loaded.passes)))
     with ranks.together():
@@ -125,11 +138,20 @@ def _train(
 
         gather_adapter(trainer.model_wrapped)
         stopped = trainer.stop_agreed.is_set()
-        result = _result(trainer, plan, stopped, time.monotonic() - started)
+        seconds = time.monotonic() - started + (begun.seconds if begun else 0.0)
+        result = _result(trainer, plan, stopped, seconds)
         with ranks.together():
             if ranks.is_first():
                 _finish(trainer, plan, result)
     return result
+
+
+def _begun(folder: RunFolder) -> _Begun:
+    try:
+        return _Begun.model_validate(folder.read_state())
+    except ValidationError as error:
+        damage = " ".join(explain(_Begun, error, str(folder.state)))
+        raise RunError(f"{damage} The file is damaged. Restore it, or train anew.") from None
 
 
 class _Loaded(NamedTuple):
@@ -145,7 +167,7 @@ class _Loaded(NamedTuple):
 def _load(
     plan: TrainPlan,
     compute: Compute,
-    state: dict[str, Any],
+    begun: _Begun | None,
     on_note: Callable[[str], None],
     holds: ExitStack,
 ) -> _Loaded:
@@ -154,6 +176,7 @@ def _load(
     from theobot.data.tokens import tokenize_rows
     from theobot.model.backends import settle_backends
     from theobot.model.base import load_base, load_tokenizer
+    from theobot.training.forecast import choose_passes
 
     settings = plan.settings
     if settings.training.torch_compile:
@@ -170,7 +193,8 @@ def _load(
     backends = settle_backends(compute, settings.model)
     for note in backends.notes:
         on_note(note)
-    passes = _choose_passes(settings, rows, compute, state, on_note)
+    # Resumed, the passes are cut as they were.
+    passes = begun.passes if begun else choose_passes(settings, rows, compute, on_note)
     if ranks.is_first():
         _take(plan, holds)
     # Under FSDP the model may be too large for one GPU; it gets there part by part.
@@ -205,23 +229,6 @@ def _describe_run(plan: TrainPlan, compute: Compute, passes: PassPlan) -> None:
     write_json(folder.config, settings.model_dump(mode="json", exclude={"output"}))
 
 
-def _choose_passes(
-    settings: TrainSettings,
-    rows: list[TokenRow],
-    compute: Compute,
-    state: dict[str, Any],
-    on_note: Callable[[str], None],
-) -> PassPlan:
-    """How the passes are cut: as the resumed run left it, else as memory allows."""
-    from theobot.model.memory import PassPlan
-    from theobot.training.forecast import choose_passes
-
-    if "passes" in state:
-        first = PassPlan(**state["passes"])
-        return first._replace(pass_tokens=state.get("pass_tokens", first.pass_tokens))
-    return choose_passes(settings, rows, compute, on_note)
-
-
 def _build_trainer(
     plan: TrainPlan, loaded: _Loaded, on_note: Callable[[str], None]
 ) -> PackedTrainer:
@@ -249,7 +256,7 @@ def _build_trainer(
         loaded.rows,
         loaded.dev_rows,
         pass_tokens=passes.pass_tokens,
-        most_tokens=None if plan.resume else automatic_most(settings, loaded.rows, model.device),
+        most_tokens=automatic_most(settings, loaded.rows, model.device),
         on_note=on_note,
     )
     trainer.optimizer_cls_and_kwargs = loraplus(settings)
@@ -292,9 +299,20 @@ def _run(trainer: PackedTrainer, plan: TrainPlan, on_note: Callable[[str], None]
         where = f"from {found[-1].name}" if found else "from the start: no checkpoint was complete"
         on_note(f"Going on {where}.")
         plan.folder.begin()
+    if found:
+        _take_progress(trainer, found[-1])
     if found and _had_stopped_early(trainer, plan, found[-1]):
         return
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
+
+
+def _take_progress(trainer: PackedTrainer, checkpoint: Path) -> None:
+    from theobot.training.checkpoints import read_progress
+
+    budget, trainer.last_loss = read_progress(checkpoint)
+    trainer.pass_tokens = budget or trainer.pass_tokens
+    # What memory allows was measured before; measured again it may be something else.
+    trainer.most_tokens = None
 
 
 def _had_stopped_early(trainer: PackedTrainer, plan: TrainPlan, checkpoint: Path) -> bool:
@@ -325,12 +343,11 @@ def _result(trainer: PackedTrainer, plan: TrainPlan, stopped: bool, seconds: flo
 
     state = trainer.state
     early = early_stop_reason(state, plan.settings.training.early_stopping_patience)
-    losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     return TrainResult(
         folder=plan.folder,
         steps=state.global_step,
         total_steps=state.max_steps,
-        final_loss=losses[-1] if losses else math.nan,
+        final_loss=trainer.last_loss,
         best_dev_loss=state.best_metric,
         best_step=state.best_global_step if trainer.dev_rows else None,
         seconds=seconds,
@@ -351,19 +368,20 @@ def _finish(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> Non
         "best_step": result.best_step,
         "pass_tokens": trainer.pass_tokens,
         "stopped_early": result.stopped_early,
+        "seconds": round(result.seconds, 1),
     }
     if result.interrupted:
         folder.update_state(status="interrupted", **figures)
         return
     _save_adapter(trainer, plan, result)
-    seconds = folder.read_state().get("seconds", 0.0) + result.seconds
-    folder.update_state(status="finished", seconds=round(seconds, 1), **figures)
+    folder.update_state(status="finished", **figures)
 
 
 def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) -> None:
     import shutil
 
     from theobot.model.adapter import CHECKSUM, NOTES, WEIGHTS
+    from theobot.model.base import NANO, is_hub_id
     from theobot.training.card import adapter_card
     from theobot.training.checkpoints import publish
     from theobot.training.lora import save_plain
@@ -374,13 +392,15 @@ def _save_adapter(trainer: PackedTrainer, plan: TrainPlan, result: TrainResult) 
         model.load_adapter(str(folder.checkpoints / f"checkpoint-{result.best_step}"), "default")
     staging = folder.path / ".adapter.writing"
     shutil.rmtree(staging, ignore_errors=True)
-    # PEFT has put the folder here that the base was loaded from; "nano" must not become a path.
-    model.peft_config["default"].base_model_name_or_path = settings.model
+    base = settings.model if settings.model == NANO or is_hub_id(settings.model) else ""
+    # PEFT has put the folder here that the base was loaded from, and would do so again for None;
+    # the adapter is passed on, and a path of this machine is nobody's business.
+    model.peft_config["default"].base_model_name_or_path = base
     save_plain(model, folder, staging)
     notes = {
         "prompt_format": settings.tokens.prompt_format,
         "loss_on": settings.tokens.loss_on,
-        "base_model": settings.model,
+        "base_model": base or None,
         "stop": "end of sequence, or a new 'User:' turn",
         CHECKSUM: file_sha256(staging / WEIGHTS),
     }

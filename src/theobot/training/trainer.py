@@ -42,6 +42,7 @@ from theobot.training.checkpoints import (
     whole,
     whole_adapter,
     write_checksums,
+    write_progress,
 )
 from theobot.training.step import (
     Pass,
@@ -110,6 +111,7 @@ class PackedTrainer(Trainer):
         self.most_tokens = most_tokens
         self.on_note = on_note
         self.tokens_seen = 0
+        self.last_loss: float | None = None
         self.stop_asked = threading.Event()
         self.stop_agreed = threading.Event()
         self._sum: StepSum | None = None
@@ -174,6 +176,7 @@ class PackedTrainer(Trainer):
         if outcome.stop:
             self.stop_agreed.set()
         self.tokens_seen += tokens_of(rows)
+        self.last_loss = float(outcome.loss)
         return outcome.loss
 
     def _passes(self, model: torch.nn.Module, rows: Sequence[TokenRow]) -> list[Pass]:
@@ -430,6 +433,7 @@ class PackedTrainer(Trainer):
                 ranks.gathered("my part is written")
             if ranks.is_first():
                 self.state.save_to_json(str(staging / name / TRAINER_STATE_NAME))
+                write_progress(staging / name, self.pass_tokens, self.last_loss)
                 write_checksums(staging / name)
                 publish(staging / name, checkpoints / name)
                 drop_old_checkpoints(checkpoints, self.state.best_global_step)

@@ -185,7 +185,7 @@ def test_flags_that_an_answered_plan_overrules_are_told_and_change_no_plan(
     assert len(result.questions) == 3
     assert (result.report.plan_status, result.report.plan_changes) == ("planned", [])
     plan = folder / "plan.json"
-    assert notes == [
+    assert [note for note in notes if not note.startswith("Leaks")] == [
         f"{plan} asks at most 1 questions of each set. For another number type -o NEW_FOLDER.",
         f"{plan} asks each in its own prompt. For the other way type -o NEW_FOLDER.",
     ]

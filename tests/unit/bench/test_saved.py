@@ -106,7 +106,8 @@ FIRST, RETRAINED = Adapter("a" * 64, " One."), Adapter("b" * 64, " Two.")
 
 def stop(text: str) -> None:
     """Ctrl-C when the answers are there, and nothing else is."""
-    raise KeyboardInterrupt
+    if not text.startswith("Leaks"):
+        raise KeyboardInterrupt
 
 
 def test_what_was_measured_with_other_answers_is_not_shown(tmp_path, question_folder):
@@ -114,6 +115,7 @@ def test_what_was_measured_with_other_answers_is_not_shown(tmp_path, question_fo
     run_bench(FIRST, folder, questions=question_folder)
     path = folder / "probes.json"
     probes = json.loads(path.read_text())
+    del probes["leaks_not_checked"]
     path.write_text(json.dumps(probes | {"adapter_effect": 3.3, "leaks": [], "drift": {"kl": {}}}))
     choice = {"id": "in-1", "letter": "A", "probabilities": {"A": 0.7, "B": 0.3}}
     lines = [json.dumps(choice | {"arm": arm}) for arm in ("base", "theobot")]

@@ -57,6 +57,15 @@ def test_a_run_that_was_not_asked_about_is_a_warning(facts_of):
     assert "The run runs/first failed after step 41 of 225" in asked.seen
 
 
+def test_why_a_run_failed_is_told_beside_what_the_same_check_sees_now(facts_of):
+    log = {"lines": ["Out of memory: Killed process 12 (firefox)"]}
+    failed, now = diagnose(facts_of("run-out-of-memory", kernel_log=log))
+    assert {failed.id, now.id} == {"out-of-memory"}
+    assert failed.severity is Severity.ERROR
+    assert "The run runs/first failed" in failed.seen
+    assert "firefox" in now.seen
+
+
 def test_a_reason_that_no_check_knows_is_told_in_its_own_words(facts_of):
     finding = diagnose(facts_of("run-reason-unknown"))[0]
     assert finding.severity is Severity.ERROR
@@ -154,3 +163,10 @@ def test_the_troubles_of_the_original_guide_are_answered(sign, advice):
     check = next(check for check in CHECKS if check.explains(sign))
     told = " ".join(check.fix)
     assert all(word in told for word in advice)
+
+
+def test_the_fix_of_an_error_names_the_model_that_it_is_about():
+    told = explain('model "owner/small": cannot be loaded: HF_HUB_OFFLINE is set.')
+    assert "`theobot fetch owner/small`" in told[0]
+    assert "Qwen2.5-7B" not in told[0]
+    assert "Qwen2.5-7B" in explain("HF_HUB_OFFLINE is set.")[0]

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from theobot.doctor.masking import without_names, without_secrets
 
 HOME = Path("/home/anna")
@@ -21,6 +23,12 @@ def test_tokens_and_passwords_are_gone_and_paths_stay(facts_of):
     assert clean.environment["HF_HOME"] == "/home/anna/hf"
     assert clean.environment["HTTPS_PROXY"] == "http://***@proxy.school.example:8080"
     assert clean.unknown["hub"] == "PermissionError: '/home/anna/.cache' with ***"
+
+
+@pytest.mark.parametrize("password", ["p@ss", "pa/ss", "p:a@s/s@"])
+def test_no_part_of_an_odd_password_is_left(facts_of, password):
+    facts = facts_of("radeon", environment={"HTTPS_PROXY": f"http://anna:{password}@proxy:8080"})
+    assert without_secrets(facts).environment["HTTPS_PROXY"] == "http://***@proxy:8080"
 
 
 def test_home_and_account_are_gone():

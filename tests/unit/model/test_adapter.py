@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from theobot.config import TrainSettings
 from theobot.errors import AdapterError, RunError
@@ -76,6 +77,9 @@ def test_a_path_in_the_config_is_never_followed(adapter):
     for named in ("nano", "Qwen/Qwen2.5-7B-Instruct"):
         change_config(adapter, base_model_name_or_path=named)
         assert read_adapter_info(adapter).base_model == named
+    Path("models/tiny").mkdir(parents=True)
+    change_config(adapter, base_model_name_or_path="models/tiny")
+    assert read_adapter_info(adapter).base_model is None
 
 
 def test_missing_and_unsafe_weights_are_told_apart(adapter):
@@ -119,6 +123,53 @@ def test_damaged_files_are_told_as_damaged(adapter, tiny_model):
         read_adapter_info(adapter)
 
 
+LAYER = "base_model.model.model.layers.0.self_attn"
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda held: {key: value for key, value in held.items() if "layers.1" not in key},
+            r"no base_model.*layers\.1.*4 missing, 0 too many",
+        ),
+        (
+            lambda held: {**held, f"{LAYER}.k_proj.lora_A.weight": torch.zeros(4, 32)},
+            r"k_proj.* besides \(0 missing, 1 too many",
+        ),
+        (
+            lambda held: {f"x.{key}": value for key, value in held.items()},
+            "another base.*no such layer",
+        ),
+        (
+            lambda held: {**held, f"{LAYER}.q_proj.lora_A.weight": torch.zeros(32)},
+            r"q_proj\.lora_A\.weight has 1 dimensions",
+        ),
+        (
+            lambda held: {**held, f"{LAYER}.lora_A.weight": torch.zeros(4, 32)},
+            "another base.*no such layer",
+        ),
+    ],
+    ids=["half", "more", "other names", "flat", "a container"],
+)
+def test_weights_that_are_not_those_of_the_config_are_refused(
+    adapter, tiny_model, change, sentence
+):
+    file = adapter / "adapter_model.safetensors"
+    save_file(change(load_file(file)), file)
+    with pytest.raises(AdapterError, match=sentence):
+        load_adapter(tiny_model, read_adapter_info(adapter))
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
+def test_a_second_adapter_must_be_whole_as_well(adapter, tiny_adapter_folder, tiny_model):
+    file = adapter / "adapter_model.safetensors"
+    save_file({key: part for key, part in load_file(file).items() if "q_proj" in key}, file)
+    with pytest.raises(AdapterError, match="v_proj"):
+        load_adapter(tiny_model, read_adapter_info(tiny_adapter_folder), read_adapter_info(adapter))
+
+
 def test_an_adapter_for_another_base_is_refused_with_the_widths(adapter):
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -158,6 +209,8 @@ def test_selection_follows_the_rules_of_the_command_line(adapter, tmp_path):
         select(run=tmp_path)
     with pytest.raises(AdapterError, match="type one of them"):
         select(run=old, adapter=adapter)
+    (Path("runs/stopped") / "state.json").write_text("{")
+    assert select().note == f"{chosen.note} runs/stopped is damaged and left out."
 
 
 def test_the_seeds_home_adapter_is_the_last_resort(adapter):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from theobot.errors import ModelError, SettingsError
 from theobot.model.base import (
@@ -99,6 +100,32 @@ def test_broken_weights_end_in_a_sentence(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:200])
     with pytest.raises(ModelError, match="cannot be loaded"):
+        load_base(str(folder), CPU)
+
+
+def test_weights_that_are_not_there_are_never_made_up(folder):
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    name = "model.layers.1.mlp.down_proj.weight"
+    save_file({key: value for key, value in weights.items() if key != name}, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"{name} not found among its weights\. .*fetch"):
+        load_base(str(folder), CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"num_hidden_layers": 3, "layer_types": None},
+            r"layers\.2\.\S+ and 11 more not found",
+        ),
+        ({"intermediate_size": 128}, r"down_proj\.weight is \(32, 64\), but .* \(32, 128\)"),
+    ],
+)
+def test_a_config_of_another_model_is_refused(folder, changes, sentence):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    with pytest.raises(ModelError, match=sentence):
         load_base(str(folder), CPU)
 
 

@@ -189,8 +189,9 @@ def test_nano_and_folders_are_here_already(hub, tiny_base_folder):
 
 
 def test_a_misspelt_name_is_a_sentence(hub, tmp_path):
-    with pytest.raises(ModelError, match="Hub id"):
-        fetch_into(hub, "no such model", tmp_path)
+    for name in ("no such model", "Qwen/Qwen2.5-7B-Instruct."):
+        with pytest.raises(ModelError, match="Hub id"):
+            fetch_into(hub, name, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,15 @@ def test_a_full_disk_is_a_sentence(run):
     assert "No space left" in run.read_state()["failure"]["text"]
 
 
+def test_a_lost_run_folder_is_a_sentence_and_a_lost_network_is_not_called_a_full_disk(run):
+    with pytest.raises(RunError, match="cannot be written: No such file"), recorded_failure(run):
+        (run.path / "gone" / "file").open("w")
+    reset = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    state = fail(run, reset)
+    assert state["failure"]["error"] == "ConnectionResetError"
+    assert "Free some space" not in state["reason"]
+
+
 def test_to_resume_is_advised_only_where_there_is_something_to_resume(run):
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(RunError) as early, recorded_failure(run):

@@ -162,6 +162,12 @@ def test_a_pissa_checkpoint_is_not_taken_for_an_adapter_of_the_base(fresh, folde
 def test_an_unknown_target_module_is_a_sentence(fresh, folder):
     with pytest.raises(SettingsError, match=r"lora\.target_modules.*nope"):
         add_adapter(fresh(), LoraSettings(target_modules=("nope",)), folder)
+    # One that fits must not hide another that does not.
+    with pytest.raises(SettingsError, match=r'no layer "v_porj"\. Did you mean v_proj\?'):
+        add_adapter(fresh(), LoraSettings(target_modules=("q_proj", "v_porj")), folder)
+    with pytest.raises(SettingsError, match=r'"all-linear".*There are: .*q_proj'):
+        add_adapter(fresh(), LoraSettings(target_modules=("all-linear", "q_proj")), folder)
+    add_adapter(fresh(), LoraSettings(target_modules=("q_proj", "self_attn.v_proj")), folder)
 
 
 def test_loraplus_moves_b_so_many_times_further_than_a(fresh, folder):
