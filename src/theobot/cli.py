@@ -48,7 +48,7 @@ from theobot.errors import (
     SettingsError,
     TheobotError,
 )
-from theobot.model import before_torch, ranks
+from theobot.model import before_torch, collector, ranks
 
 if TYPE_CHECKING:
     from theobot.generation.generator import Arm, Generator
@@ -315,6 +315,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """
     _quiet_libraries()
     before_torch.prepare()
+    collector.rest()
     if not ranks.is_first():
         terminal.silence()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theobot.errors import ModelError, SettingsError
+from theobot.model import collector
 from theobot.nano import nano_folder
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def load_base(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    collector.resume()
     where = resolve_model(model)
     tokenizer = load_tokenizer(model)
     four_bits = four_bit_config(compute) if load_in_4bit else None

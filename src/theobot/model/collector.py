@@ -1,0 +1,27 @@
+"""Python's garbage collector, which would spend seconds of each command on what it imports.
+
+torch, transformers and PEFT make a million objects that stay. The collector would look through them
+again and again while they are imported, and once more when the interpreter ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+
+_USUAL = gc.get_threshold()
+_SELDOM = 1_000_000
+"""New objects between two collections; a start then has one or two instead of a thousand."""
+
+
+def rest() -> None:
+    """Collect seldom until `resume`, and not at all when the interpreter ends."""
+    gc.set_threshold(_SELDOM, *_USUAL[1:])
+    # Frozen objects are passed over, and the operating system takes them back faster.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
+
+
+def resume() -> None:
+    """Collect as Python does by itself: the imports are over, and the work begins."""
+    gc.set_threshold(*_USUAL)
