@@ -172,8 +172,10 @@ def serve(launch, words: list[str], told: io.StringIO) -> int:
     """Start it on a free port, let a pupil with the class code in, and end it."""
     code = words[words.index("--class-code") + 1]
     server = launch(*words, "--port", 0)
-    server.wait_for(lambda: re.search(f"{code}.*\n", server.out()))
-    told.write(server.err() + server.out())
+    server.wait_for(lambda: re.search(f"{code}.*\n", server.err()))
+    # As on a terminal, where the address on stdout stands between the notes on stderr.
+    notes, marker, rest = server.err().partition("Token, shown")
+    told.write(notes + server.out() + marker + rest)
     port = re.search(r"(?m)^http://[^/]+:(\d+)/$", server.out())
     assert port, server.out()
     address = f"http://127.0.0.1:{port[1]}"
