@@ -8,12 +8,14 @@ what stands there. A small divergence shows no damage; a large one proves none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from theobot.bench.answers import AnswerRecord
+from theobot.bench.probes.passes import PASS_TOKENS, passes
 from theobot.data.prompt import Turn
 from theobot.data.tokens import TokenRow, tokenize_prompt
+from theobot.generation.generator import ARMS
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +109,10 @@ def compare_rows(generator: LocalGenerator, rows: Sequence[TokenRow]) -> Drift |
     """
     import torch
 
-    figures = [part for row in rows for part in _figures_of(generator, row)]
+    stretches = [one for row in rows for one in _stretches(row, generator.context_window)]
+    figures = [
+        part for batch in passes(stretches, _share) for part in _figures_of(generator, batch)
+    ]
     if not figures:
         return None
     kl, same, base, theobot = (torch.cat(parts).double() for parts in zip(*figures, strict=True))
@@ -142,32 +147,49 @@ def token_figures(base: torch.Tensor, theobot: torch.Tensor, targets: torch.Tens
     )
 
 
-def _figures_of(generator: LocalGenerator, row: TokenRow) -> Iterator[TokenFigures]:
+class _Stretch(NamedTuple):
+    """Ids of a row up to a scored token, and how many of the last ones are scored."""
+
+    ids: list[int]
+    scored: int
+
+
+def _stretches(row: TokenRow, window: int) -> Iterator[_Stretch]:
     """The learned tokens of a row, at most `PASS_POSITIONS` at a time."""
+    ids = row.input_ids[:window]
+    for start in range(max(row.learned_from, 1), len(ids), PASS_POSITIONS):
+        stop = min(start + PASS_POSITIONS, len(ids))
+        yield _Stretch(ids[:stop], stop - start)
+
+
+def _share(stretch: _Stretch) -> int:
+    """What a stretch takes of `PASS_TOKENS`, so that `PASS_POSITIONS` are kept to as well."""
+    return max(len(stretch.ids), stretch.scored * PASS_TOKENS // PASS_POSITIONS)
+
+
+def _figures_of(generator: LocalGenerator, batch: Sequence[_Stretch]) -> Iterator[TokenFigures]:
+    """Rows are padded on the left, so that what is scored ends together."""
     import torch
 
-    ids = torch.tensor([row.input_ids[: generator.context_window]], device=generator.network.device)
-    for start in range(max(row.learned_from, 1), ids.shape[1], PASS_POSITIONS):
-        stop = min(start + PASS_POSITIONS, ids.shape[1])
-        # The logits of a position say what comes next; what comes after the last is not asked.
-        read = ids[:, : stop - 1]
-        positions = torch.arange(start - 1, stop - 1, device=ids.device)
-        yield token_figures(
-            _logits(generator, "base", read, positions),
-            _logits(generator, "theobot", read, positions),
-            ids[0, start:stop],
-        )
+    # The logits of a position say what comes next; what comes after the last is not asked.
+    ids, mask, positions = generator.decoder.pad([one.ids[:-1] for one in batch])
+    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    longest = max(one.scored for one in batch)
+    base, theobot = (_logits(generator, arm, inputs, longest) for arm in ARMS)
+    for row, one in enumerate(batch):
+        targets = torch.tensor(one.ids[-one.scored :], device=ids.device)
+        yield token_figures(base[row, -one.scored :], theobot[row, -one.scored :], targets)
 
 
 def _logits(
-    generator: LocalGenerator, arm: Arm, ids: torch.Tensor, positions: torch.Tensor
+    generator: LocalGenerator, arm: Arm, inputs: Mapping[str, torch.Tensor], last: int
 ) -> torch.Tensor:
-    """Logits (positions, V) of one row of ids (1, T)."""
+    """Logits (B, last, V) of the last positions."""
     import torch
 
     with generator.using(arm), torch.inference_mode():
-        output = generator.network(input_ids=ids, use_cache=False, logits_to_keep=positions)
-    logits: torch.Tensor = output.logits[0]
+        output = generator.network(**inputs, use_cache=False, logits_to_keep=last)
+    logits: torch.Tensor = output.logits
     return logits
 
 

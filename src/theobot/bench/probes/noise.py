@@ -15,7 +15,7 @@ from theobot.config import PromptFormat
 from theobot.data.prompt import Turn
 from theobot.generation.generator import Generator
 
-BATCH_SIZE = 7
+BATCH_SIZE = 20
 """Questions asked together the second time: not as many as the first time."""
 
 
