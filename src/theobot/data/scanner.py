@@ -260,7 +260,7 @@ class Scanner:
                     raise UnsureError(f"cut off: another object begins inside {key}")
                 return self._clean(key, self.text[start : mark.start()], opener, inner)
             inner += 1
-        raise UnsureError(f"cut off: {key} has no closing quotation mark")
+        raise UnsureError(f"cut off: where {key} ends cannot be told")
 
     def _is_end(
         self,

@@ -68,6 +68,7 @@ class Verdict(NamedTuple):
         plan: how the passes are cut; if it does not fit, the smallest way.
         memory: what that needs.
         available: bytes free on the device, or those asked about.
+        device_type: as in `judge`.
         changes: what differs from the settings so that it fits, as sentences.
         nearest: the nearest run that fits, as a sentence; None if this one does, or none was found.
     """
@@ -76,6 +77,7 @@ class Verdict(NamedTuple):
     plan: PassPlan
     memory: Memory
     available: float
+    device_type: str
     changes: list[str]
     nearest: str | None
 
@@ -87,7 +89,8 @@ class Verdict(NamedTuple):
             nearest = self.nearest or "No Qwen2.5 model fits: free memory, or use another device."
             return f"Does not fit: needs {need:.2f} GiB, {have:.2f} GiB are free. {nearest}"
         how = f" with these settings: {'; '.join(self.changes)}" if self.changes else ""
-        return f"Fits{how}: needs {need:.2f} GiB of {have:.2f} GiB."
+        whose = " of this computer's memory" if self.device_type == "cpu" else ""
+        return f"Fits{how}: needs {need:.2f} GiB of {have:.2f} GiB{whose}."
 
     def facts(self) -> dict[str, Any]:
         """Every part in GiB, for `--dry-run`."""
@@ -130,10 +133,10 @@ def judge(
         for plan, memory in tried:
             if memory.total <= limit:
                 changes = _changes(settings, plan, most_tokens(settings, rows, device_type))
-                return Verdict(True, plan, memory, available, changes, None)
+                return Verdict(True, plan, memory, available, device_type, changes, None)
     smallest = min(tried, key=lambda found: found[1].total)
     nearest = _nearest(shape, settings, rows, available, device_type)
-    return Verdict(False, *smallest, available, [], nearest)
+    return Verdict(False, *smallest, available, device_type, [], nearest)
 
 
 def most_tokens(settings: TrainSettings, rows: RowLengths, device_type: str) -> int:

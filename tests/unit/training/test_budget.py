@@ -44,6 +44,7 @@ def test_the_seeds_recipe_fits_a_24_gib_card_as_it_is():
     assert (found.fits, found.changes, found.plan.every_n_layers) == (True, [], 0)
     assert found.plan.pass_tokens == ROWS.step
     assert found.sentence.startswith("Fits: needs ")
+    assert found.sentence.endswith(" GiB of 24.00 GiB.")
     assert found.memory.total < 22 * GIB
 
 
