@@ -11,7 +11,7 @@ import gc
 
 _USUAL = gc.get_threshold()
 _SELDOM = 1_000_000
-"""New objects between two collections; a start then has one or two instead of a thousand."""
+"""New objects between two collections; a start with nano then has none instead of 500."""
 
 
 def rest() -> None:
