@@ -243,8 +243,8 @@ def training_flops(shape: ModelShape, rows: RowLengths, every_n_layers: int) -> 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a matrix product: the best of a few short tries.
 
-    On a CPU they end with the first that takes a tenth of a second: one that has to emulate bfloat16
-    would take half a minute for all of them. (The first one of a GPU starts its library.)
+    On a CPU they end with the first that takes a tenth of a second: one that has to emulate
+    bfloat16 would take half a minute for all of them. (A GPU's first one starts its library.)
     """
     import torch
 
