@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -25,6 +26,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+# A third of all time would be spent looking through what torch and transformers made.
+gc.disable()
 
 FAKES = runpy.run_path(str(Path(__file__).parent / "fake_server.py"))
 CHILD = Path(__file__).with_name("command_child.py")
@@ -53,6 +57,12 @@ TEXT = [
     "The orphan and the widow are protected; a garment is not taken as security.",
     "Explain two different beliefs about peace. One belief is that violence is always wrong.",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, and is passed over from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ def usual():
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
+    gc.freeze()
 
 
 def test_it_collects_seldom_until_the_work_begins():
@@ -20,6 +21,19 @@ def test_it_collects_seldom_until_the_work_begins():
     assert gc.get_threshold()[0] > 100 * before[0]
     collector.resume()
     assert gc.get_threshold() == before
+
+
+def test_what_was_imported_is_passed_over_and_later_garbage_is_not():
+    gc.unfreeze()
+    collector.rest()
+    collector.resume()
+    frozen = gc.get_freeze_count()
+    assert frozen > 10_000
+    later = [[] for _ in range(1000)]
+    collector.rest()
+    collector.resume()
+    assert gc.get_freeze_count() <= frozen
+    assert later
 
 
 def test_loading_a_model_ends_the_rest(tiny_base_folder):
