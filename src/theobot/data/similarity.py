@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import NamedTuple
 
 NEAR = 0.85
@@ -86,10 +87,10 @@ def shingles(text: str, length: int = 5) -> frozenset[str]:
     return frozenset(plain[at : at + length] for at in range(len(plain) - length + 1))
 
 
-def jaccard(left: Collection[str], right: Collection[str]) -> float:
+def jaccard(left: Set[str], right: Set[str]) -> float:
     """Size of the intersection over that of the union; 0 for two empty sets."""
-    shared = len(set(left) & set(right))
-    return shared / (len(set(left)) + len(set(right)) - shared) if shared else 0.0
+    shared = len(left & right)
+    return shared / (len(left) + len(right) - shared) if shared else 0.0
 
 
 def share_content(left: str, right: str) -> bool:
@@ -122,14 +123,18 @@ def similar_pairs(
         threshold: least index.
     """
     others = left if right is None else right
-    counts = Counter(member for group in (*left, *(right or ())) for member in group)
+    counts = Counter(chain.from_iterable((*left, *(right or ()))))
+    by_count = sorted(counts, key=lambda member: (counts[member], member))
+    ranks = {member: rank for rank, member in enumerate(by_count)}
+    rarest = [_rarest(members, ranks, threshold) for members in left]
     index: dict[str, list[int]] = defaultdict(list)
     for place, members in enumerate(others):
-        for member in _rarest(members, counts, threshold):
+        mine = rarest[place] if right is None else _rarest(members, ranks, threshold)
+        for member in mine:
             index[member].append(place)
     for place, members in enumerate(left):
         seen: set[int] = set()
-        for member in _rarest(members, counts, threshold):
+        for member in rarest[place]:
             seen.update(index.get(member, ()))
         for other in sorted(seen):
             if right is None and other <= place:
@@ -142,7 +147,7 @@ def similar_pairs(
                 yield Pair(place, other, score)
 
 
-def _rarest(members: frozenset[str], counts: Counter[str], threshold: float) -> list[str]:
+def _rarest(members: frozenset[str], ranks: Mapping[str, int], threshold: float) -> list[str]:
     """The members of which two alike sets must share one."""
-    ranked = sorted(members, key=lambda member: (counts[member], member))
+    ranked = sorted(members, key=ranks.__getitem__)
     return ranked[: len(ranked) - math.ceil(threshold * len(ranked)) + 1]

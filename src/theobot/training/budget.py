@@ -89,8 +89,10 @@ class Verdict(NamedTuple):
             nearest = self.nearest or "No Qwen2.5 model fits: free memory, or use another device."
             return f"Does not fit: needs {need:.2f} GiB, {have:.2f} GiB are free. {nearest}"
         how = f" with these settings: {'; '.join(self.changes)}" if self.changes else ""
-        whose = " of this computer's memory" if self.device_type == "cpu" else ""
-        return f"Fits{how}: needs {need:.2f} GiB of {have:.2f} GiB{whose}."
+        if self.device_type == "cpu":
+            free = f"{have:.2f} GiB of this computer's memory are free"
+            return f"Fits{how}: needs {need:.2f} GiB more than now; {free}."
+        return f"Fits{how}: needs {need:.2f} GiB of {have:.2f} GiB."
 
     def facts(self) -> dict[str, Any]:
         """Every part in GiB, for `--dry-run`."""

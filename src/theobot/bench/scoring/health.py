@@ -68,7 +68,7 @@ def measure_health(questions: Sequence[Question], records: Iterable[AnswerRecord
     by_id = {question.id: question for question in questions}
     groups: dict[tuple[str, Arm], list[AnswerRecord]] = {}
     for record in records:
-        groups.setdefault((record.set, record.arm), []).append(record)
+        groups.setdefault((by_id[record.id].set, record.arm), []).append(record)
     order = list(dict.fromkeys(question.set for question in questions))
     keys = sorted(groups, key=lambda key: (order.index(key[0]), key[1]))
     return [_health(by_id, groups[key]) for key in keys]
@@ -98,13 +98,13 @@ def word_overlap(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def _health(by_id: dict[str, Question], records: Sequence[AnswerRecord]) -> Health:
-    first = records[0]
+    about, first = by_id[records[0].id], records[0]
     pairs = _overlaps(by_id, records)
     stops = [record.stop_reason for record in records]
     told = "stop" not in stops
     own, elsewhere = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return Health(
-        first.set,
+        about.set,
         first.arm,
         len(records),
         stops.count("eos") / len(stops) if told else None,

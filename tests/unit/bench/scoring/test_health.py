@@ -79,3 +79,9 @@ def test_how_answers_ended_is_unknown_where_a_server_does_not_tell():
     (tuned,) = measure_health(questions, records)
     assert (tuned.stopped, tuned.new_turn) == (None, None)
     assert json.loads(json.dumps(tuned.to_json()))["stopped"] is None
+
+
+def test_an_answer_counts_for_the_set_of_its_question_whatever_its_own_line_says():
+    questions = [Question("1", "near_domain", "?", 1, "peace", {})]
+    (figures,) = measure_health(questions, [record("1", "base", "peace", "eos")])
+    assert figures.set == "near_domain"

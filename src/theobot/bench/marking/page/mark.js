@@ -634,7 +634,7 @@
       : `You will see ${count(cards.length, "question")} with two answers each. Say which you would give more marks, or that neither is better.`;
     byId("welcome-text").replaceChildren(
       make("p", { text: task }),
-      make("p", { text: "Who or what wrote an answer is hidden, and length alone earns nothing. A few come twice: judge them afresh." }),
+      make("p", { text: "Who or what wrote an answer is hidden, and length alone earns nothing. Some may come twice: judge them afresh." }),
       make("p", { text: where }),
       make("p", {}, "Everything works with the keyboard; press ", make("kbd", { text: "?" }), " for help."));
   }
