@@ -194,8 +194,8 @@ def little_memory(room: int) -> Iterator[None]:
 def test_memory_runs_out(typed, runs, tmp_path):
     """A sentence, and the run can go on where there is more memory."""
     run, weights = tmp_path / "run", "adapter/adapter_model.safetensors"
-    # An adapter of 15 MB, with gradients and moments four times that.
-    words = ["train", "--model", runs.base, "--data", runs.rows, "--lora.r", 8192]
+    # An adapter of 30 MB, with gradients and moments four times that.
+    words = ["train", "--model", runs.base, "--data", runs.rows, "--lora.r", 16384]
     words += ["--training.num-train-epochs", 1, "--training.no-bf16", "--output"]
     with little_memory(8_000_000):
         typed(*words, run).ended(2, "memory")
