@@ -159,7 +159,9 @@ class _Account:
         self._write(f'{{"file": {json.dumps(str(source))}, "found": [')
 
     def add(self, outcome: Outcome) -> None:
-        self.counts[outcome.kind] += 1
+        # A bracket of an array or a CSV header is no row, and is listed but not counted.
+        if outcome.text or outcome.kind != "repaired":
+            self.counts[outcome.kind] += 1
         self._last = max(self._last, outcome.last)
         self.kinds.update(kind_of(repair) for repair in outcome.repairs)
         if outcome.kind == "valid":

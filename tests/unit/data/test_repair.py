@@ -189,6 +189,15 @@ def test_csv(tmp_path):
     assert not [o for o in outcomes if o.kind == "rejected"]
 
 
+def test_lines_that_hold_no_row_are_counted_for_none(tmp_path):
+    row = '{"prompt": "User: Why?\\nAssistant:", "completion": "So."}'
+    for name, body in (("a.csv", "question,answer\nWhy?,So.\n"), ("b.json", f"[\n{row}\n]\n")):
+        (tmp_path / name).write_text(body)
+        done = repair_file(tmp_path / name, tmp_path / f"{name}.out")
+        assert done.counts["repaired"] + done.counts["valid"] == 1, name
+        assert (tmp_path / f"{name}.out").read_text().count("\n") == 1
+
+
 def test_csv_with_further_columns_and_broken_records(tmp_path):
     body = (
         "id;Question;Answer;meta\n"
