@@ -59,6 +59,11 @@ TEXT = [
 ]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for a browser or a command."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays, and is passed over from now on."""
     gc.freeze()
