@@ -33,11 +33,22 @@ help:
 
 setup: $(STAMP)
 
+# The stamp holds the index that torch came from. pip sees no reason to put another build of the
+# same version in its place, so the old one has to go first.
+LAST_INDEX := $(shell test ! -x $(BIN)/python || cat $(STAMP) 2>/dev/null || echo unknown)
+ifneq ($(TORCH_INDEX)$(filter setup,$(MAKECMDGOALS)),)
+ifneq ($(TORCH_INDEX),$(LAST_INDEX))
+OTHER_TORCH := yes
+.PHONY: $(STAMP)
+endif
+endif
+
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(if $(OTHER_TORCH),$(BIN)/python -m pip uninstall --yes torch)
 	$(BIN)/python -m pip install --constraint constraints.txt \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable ".[dev]"
-	touch $@
+	$(if $(OTHER_TORCH),echo "$(TORCH_INDEX)" > $@,touch $@)
 
 demo: $(STAMP)
 	$(BIN)/theobot demo

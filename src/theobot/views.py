@@ -237,10 +237,12 @@ def show_report(result: BenchResult) -> None:
         ],
     )
     line(report.decision.words)
+    cut = any(light.name == "Cut answers" and light.state == "bad" for light in report.trust)
+    condition = ", once answers are no longer cut" if cut else ""
     for one in report.sets:
         if one.more_questions:
-            name = one.name.replace("_", "-")
-            note(f"About {one.more_questions} more {name} questions would settle its margin.")
+            name = f"{one.name.replace('_', '-')} questions"
+            note(f"About {one.more_questions} more {name} would settle its margin{condition}.")
     for light in report.trust:
         if light.state != "good":
             note(f"{light.name}: {light.sentence}")

@@ -19,6 +19,9 @@ EXPERIMENTAL_ATTENTION = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
 _ALLOCATOR = "PYTORCH_ALLOC_CONF"
 ALLOCATORS = (_ALLOCATOR, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
 """Names of the allocator's settings, all of which torch reads (c10/cuda/CUDAAllocatorConfig.h)."""
+_TURNS = "GOMP_SPINCOUNT"
+_ALIKE = {_ALLOCATOR: ALLOCATORS, _TURNS: (_TURNS, "OMP_WAIT_POLICY")}
+"""Names under which a person may have set the same."""
 
 
 class TorchBuild(NamedTuple):
@@ -69,6 +72,12 @@ def additions(
         release: `platform.release()`; WSL's kernels name Microsoft there.
     """
     found = []
+    # Threads of GNU's OpenMP, which torch brings on Linux, wait for each other at full speed.
+    # Beside another busy program that takes the processor from the one that is waited for: small
+    # products then last 5 to 50 times as long. After so many turns, some microseconds, they sleep.
+    if system == "Linux":
+        reason = "threads that wait leave the processor to those that work, and to other programs"
+        found.append(Addition(_TURNS, "2000", reason))
     # torch 2.9 carries kernels that compute wrongly on a Radeon RX 7900 (ROCm/aotriton#123). What
     # the variable allows elsewhere is tried against plain attention before it is used.
     if build.hip and build.version != (2, 9):
@@ -84,8 +93,7 @@ def additions(
 
 
 def _is_set(name: str, environment: Mapping[str, str]) -> bool:
-    names = ALLOCATORS if name == _ALLOCATOR else (name,)
-    return any(other in environment for other in names)
+    return any(other in environment for other in _ALIKE.get(name, (name,)))
 
 
 def prepare(environment: MutableMapping[str, str] = os.environ) -> list[Addition]:

@@ -13,6 +13,7 @@ from theobot.model.before_torch import TorchBuild, additions, installed_torch, p
 
 EXPERIMENTAL = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
+TURNS = "GOMP_SPINCOUNT"
 CUDA = TorchBuild((2, 13), "13.0", None)
 CPU = TorchBuild((2, 13), None, None)
 
@@ -22,7 +23,9 @@ def rocm(minor: int) -> TorchBuild:
 
 
 def names(build, environment=None, system="Linux", release="6.8.0-generic"):
-    return {one.name: one.value for one in additions(build, environment or {}, system, release)}
+    """What is added for this build; not what is added for all."""
+    found = additions(build, environment or {}, system, release)
+    return {one.name: one.value for one in found if one.name != TURNS}
 
 
 @pytest.mark.parametrize("minor", [8, 10, 13, 14])
@@ -46,8 +49,16 @@ def test_where_expandable_segments_do_not_work_they_are_not_set(system, release)
     assert names(CUDA, system=system, release=release) == {}
 
 
-def test_a_cpu_gets_nothing():
-    assert names(CPU) == {}
+def test_on_linux_threads_do_not_wait_at_full_speed_for_long():
+    (one,) = additions(CPU, {}, "Linux", "")
+    assert (one.name, one.value) == (TURNS, "2000")
+    for name in (TURNS, "OMP_WAIT_POLICY"):
+        assert additions(CPU, {name: "0"}, "Linux", "") == []
+
+
+@pytest.mark.parametrize("system", ["Windows", "Darwin"])
+def test_a_cpu_gets_nothing_elsewhere(system):
+    assert additions(CPU, {}, system, "") == []
 
 
 def test_what_a_person_has_set_stays_under_any_of_its_names():
