@@ -264,7 +264,8 @@ def lora_config(info: AdapterInfo, base: PreTrainedModel) -> LoraConfig:
     """
     from peft import LoraConfig
 
-    known = {key: info.config[key] for key in KNOWN_KEYS if key in info.config}
+    # Without those that say nothing: PEFT takes null for a value of its dictionaries.
+    known = {key: info.config[key] for key in KNOWN_KEYS if info.config.get(key) is not None}
     for key in ("target_modules", "exclude_modules"):
         pattern = known.get(key)
         if isinstance(pattern, str) and pattern != "all-linear":

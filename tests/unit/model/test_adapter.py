@@ -266,6 +266,12 @@ def test_entries_of_the_wrong_kind_are_refused(adapter, changes, sentence):
         read_adapter_info(adapter)
 
 
+@pytest.mark.parametrize("key", ["alpha_pattern", "rank_pattern", "use_dora", "layers_pattern"])
+def test_an_entry_of_null_is_none(tiny_model, adapter, key):
+    change_config(adapter, **{key: None})
+    load_adapter(tiny_model, read_adapter_info(adapter))
+
+
 def test_a_pattern_of_layers_means_the_layers_that_it_fits(tiny_model, adapter):
     change_config(adapter, target_modules=r".*\.(q|v)_proj")
     chosen = lora_config(read_adapter_info(adapter), tiny_model).target_modules
