@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-# A third of all time would be spent looking through what torch and transformers made.
+# Each full collection would look through all that torch and transformers made, for half a second.
 gc.disable()
 
 FAKES = runpy.run_path(str(Path(__file__).parent / "fake_server.py"))
@@ -59,9 +59,10 @@ TEXT = [
 ]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: many tests wait for a browser or a command."""
-    return (os.cpu_count() or 1) + 1
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Iterator[int]:
+    """One more than xdist would take: many tests wait for a browser or a command."""
+    return (yield) + 1
 
 
 def pytest_collection_finish() -> None:

@@ -73,8 +73,8 @@ def additions(
     """
     found = []
     # Threads of GNU's OpenMP, which torch brings on Linux, wait for each other at full speed.
-    # Beside another busy program that takes the processor from the one that is waited for: small
-    # products then last 5 to 50 times as long. After so many turns, some microseconds, they sleep.
+    # Beside another busy program that takes the processor from the one that is waited for, and
+    # small products last many times as long. After so many turns they sleep.
     if system == "Linux":
         reason = "threads that wait leave the processor to those that work, and to other programs"
         found.append(Addition(_TURNS, "2000", reason))

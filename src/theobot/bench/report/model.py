@@ -26,6 +26,10 @@ SHOWN = 10
 _HALF = 0.5
 
 
+CUT_ANSWERS = "Cut answers"
+"""Name of the light that is bad where cut answers refuse a verdict."""
+
+
 class Light(NamedTuple):
     """A check of the benchmark on itself.
 
