@@ -213,7 +213,6 @@ def show_bench(result: BenchResult) -> None:
 def show_report(result: BenchResult) -> None:
     """The verdict of each set in points of 100 marks, what to doubt, then the files to open."""
     from theobot.bench.report import words as words
-    from theobot.bench.report.model import CUT_ANSWERS
 
     report = result.report
     columns = (
@@ -238,8 +237,7 @@ def show_report(result: BenchResult) -> None:
         ],
     )
     line(report.decision.words)
-    cut = any(light.name == CUT_ANSWERS and light.state == "bad" for light in report.trust)
-    condition = ", once answers are no longer cut" if cut else ""
+    condition = ", once answers are no longer cut" if report.cut else ""
     for one in report.sets:
         if one.more_questions:
             name = f"{one.name.replace('_', '-')} questions"

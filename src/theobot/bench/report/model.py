@@ -148,6 +148,11 @@ class Report(NamedTuple):
     random_seed: int = 0
     arms: tuple[str, str] = ("Base", "Theobot")
 
+    @property
+    def cut(self) -> bool:
+        """Whether so many answers are cut that no verdict is given, however many questions."""
+        return any(light.name == CUT_ANSWERS and light.state == "bad" for light in self.trust)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, rows ordered by set and id; NaN and infinity become None."""
         value = plain(self._replace(rows=in_order(self.rows, self.sets)))

@@ -162,8 +162,13 @@ def means_words(one: Comparison, arms: tuple[str, str]) -> str:
     )
 
 
-def open_words(one: Comparison) -> str:
-    """Where it cannot tell: what this many questions can show, and how many more would do."""
+def open_words(one: Comparison, *, cut: bool = False) -> str:
+    """Where it cannot tell: what this many questions can show, and how many more would do.
+
+    Args:
+        one: the comparison.
+        cut: cut answers refuse the verdict, so that more questions alone would not do.
+    """
     if one.verdict is not Verdict.CANNOT_TELL or one.n == 0:
         return ""
     words = ""
@@ -172,7 +177,8 @@ def open_words(one: Comparison) -> str:
         words = f"These {one.n} questions can only show differences of {least} points or more. "
     if one.more_questions is not None:
         more = count(one.more_questions, "more question")
-        words += f"About {more} would settle whether the agreed margin is kept."
+        condition = ", once answers are no longer cut" if cut else ""
+        words += f"About {more} would settle whether the agreed margin is kept{condition}."
     return words.strip()
 
 
