@@ -18,9 +18,11 @@ ARGUMENTS = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     # Not of the session: while it is open, its event loop runs, and no test can start another.
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    # The headless shell is the same Chromium without windows, for half the processor time.
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
-        sentence = "no Chromium; on Debian: apt-get install chromium"
+        sentence = "no Chromium; on Debian: apt-get install chromium-headless-shell"
         if os.environ.get("CI"):
             pytest.fail(sentence)
         pytest.skip(sentence)
