@@ -11,13 +11,16 @@ import glob
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from theobot.data.prompt import Role, Turn, parse_prompt, render_prompt
 from theobot.data.strict_json import UnsureError, read_strict
 from theobot.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 EXPECTED = '{"prompt": "User: <question>\\nAssistant:", "completion": "<answer>"}'
 
@@ -165,14 +168,18 @@ def _read_hub(name: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
     return _number_rows(table, name)
 
 
-def _number_rows(
-    table: Iterable[Mapping[str, Any]], name: str
-) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    for number, row in enumerate(table, start=1):
+def _number_rows(table: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    for index in range(len(table)):
+        where = f"{name}:row {index + 1}"
+        try:
+            row = table[index]
+        except UnicodeDecodeError as error:  # Parquet's texts are octets, which nobody checked.
+            yield where, f"holds text that is not UTF-8 (byte {error.start + 1} of it)."
+            continue
         meta = row.get("meta")
         if isinstance(meta, dict):
             row = {**row, "meta": {key: _date_as_text(value) for key, value in meta.items()}}
-        yield f"{name}:row {number}", dict(row)
+        yield where, row
 
 
 def _date_as_text(value: Any) -> Any:

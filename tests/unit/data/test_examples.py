@@ -174,6 +174,18 @@ def test_a_column_of_dates_is_read_as_text_and_octets_are_refused(tmp_path):
         read_examples(raw)
 
 
+def test_every_parquet_row_that_is_not_utf_8_is_told(tmp_path):
+    completions = pa.array([b"So.", b"So\x8c.", b"So.", b"\xff"]).view(pa.string())
+    table = pa.table({"prompt": [PROMPT] * 4, "completion": completions})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    examples, problems = find_problems(tmp_path / "rows.parquet")
+    assert [one.where for one in examples] == ["rows.parquet:row 1", "rows.parquet:row 3"]
+    assert problems == [
+        f"rows.parquet:row {row} holds text that is not UTF-8 (byte {byte} of it)."
+        for row, byte in (("2:", 3), ("4:", 1))
+    ]
+
+
 @pytest.mark.parametrize("name", ["rows[1].csv", "rows (1).csv", "row?.csv", "ro*.csv"])
 def test_a_table_is_found_whatever_its_name(tmp_path, name):
     file = tmp_path / "[a]" / name
