@@ -24,12 +24,15 @@ from theobot.bench.rival import BASE, WITHOUT_VERSES
 from theobot.bench.saved import JUDGE, SCORES, Answered, cluster_of
 from theobot.bench.scoring.rates import count_rates
 from theobot.bench.scoring.scores import chrf, count_citations
-from theobot.bench.statistics import Interval, holm, paired_interval
+from theobot.bench.statistics import fit_line, holm, paired_interval
 from theobot.bench.training_rows import verse_was_seen
 from theobot.bench.trust import cut_share, lights_of
 from theobot.errors import DataError
 from theobot.generation.generator import ARMS
 from theobot.run_folder import write_json
+
+_LINE_NEEDS = 20
+"""So many questions before a line through their differences is drawn."""
 
 
 def judge(folder: Path, answered: Answered) -> Report:
@@ -276,29 +279,26 @@ def _at_equal_length(answered: Answered) -> dict[str, Any] | None:
     """In-domain difference as it is, and as a line says it would be at equal length.
 
     d = a + b tanh(words' difference / its spread), least squares; a is the difference at equal
-    length (after the length-controlled win rate of Dubois et al. 2024, arXiv:2404.04475).
+    length (after the length-controlled win rate of Dubois et al. 2024, arXiv:2404.04475). None
+    where few questions would bend the line, or where it would have to be drawn beyond all that was
+    seen, because one arm always gave the longer answer.
     """
     questions = [question for question in answered.scored if question.set == "in_domain"]
     scores = [[answered.scores[q.id, arm] for q in questions] for arm in ARMS]
     differences = [t.value - b.value for b, t in zip(*scores, strict=True)]
     longer = [t.words - b.words for b, t in zip(*scores, strict=True)]
-    spread = pstdev(longer) if longer else 0.0
-    if len(questions) < 3 or not spread:
+    if len(questions) < _LINE_NEEDS or not min(longer) <= 0 <= max(longer):
         return None
-    bent = [math.tanh(words / spread) for words in longer]
-    middle = fmean(bent)
-    variance = math.fsum((x - middle) ** 2 for x in bent)
-    if not variance:
-        return None
-    covariance = math.fsum((x - middle) * d for x, d in zip(bent, differences, strict=True))
-    slope = covariance / variance
-    adjusted = [d - slope * x for x, d in zip(bent, differences, strict=True)]
+    spread = pstdev(longer)
     clusters = [cluster_of(question) for question in questions]
-    raw: Interval = paired_interval(differences, clusters=clusters)
+    bent = [math.tanh(words / spread) for words in longer] if spread else longer
+    line = fit_line(bent, differences, clusters=clusters)
+    if line is None:
+        return None
     return {
-        "raw": raw,
-        "adjusted": paired_interval(adjusted, clusters=clusters),
-        "slope": slope,
+        "raw": paired_interval(differences, clusters=clusters),
+        "adjusted": line.intercept,
+        "slope": line.slope,
         "words longer on average": fmean(longer),
     }
 

@@ -67,6 +67,52 @@ def paired_interval(
     return Interval(mean, mean - half, mean + half, n)
 
 
+class Line(NamedTuple):
+    """Least squares y = intercept + slope * x; `intercept` is y at x = 0 with its interval."""
+
+    intercept: Interval
+    slope: float
+
+
+def fit_line(
+    x: Sequence[float],
+    y: Sequence[float],
+    level: float = LEVEL,
+    clusters: Sequence[str] | None = None,
+) -> Line | None:
+    """A straight line by least squares; None where all x are the same.
+
+    The intercept's standard error is robust to likeness within clusters (Liang and Zeger 1986,
+    Biometrika 73, 13-22, with the correction of finite samples that is called CR1) and holds that
+    the slope is uncertain too. Student's t has clusters - 2 degrees of freedom; with fewer than
+    three clusters the bounds are infinite.
+
+    Args:
+        x: what y depends on, one per question.
+        y: one per question.
+        level: confidence, between 0 and 1.
+        clusters: as for `paired_interval`.
+    """
+    n = len(x)
+    middle, mean = (fmean(values) if n else math.nan for values in (x, y))
+    spread = math.fsum((one - middle) ** 2 for one in x)
+    if not spread:
+        return None
+    slope = math.fsum((a - middle) * b for a, b in zip(x, y, strict=True)) / spread
+    intercept = mean - slope * middle
+    # The intercept is a sum of all y, each with this weight.
+    weights = [1 / n - middle * (one - middle) / spread for one in x]
+    residuals = [b - intercept - slope * a for a, b in zip(x, y, strict=True)]
+    totals = cluster_totals([w * r for w, r in zip(weights, residuals, strict=True)], clusters)
+    count = len(totals)
+    if count < 3:
+        return Line(Interval(intercept, -math.inf, math.inf, n), slope)
+    correction = count / (count - 1) * (n - 1) / (n - 2)
+    error = math.sqrt(correction * math.fsum(total**2 for total in totals))
+    half = t_quantile(count - 2, (1 + level) / 2) * error
+    return Line(Interval(intercept, intercept - half, intercept + half, n), slope)
+
+
 def cluster_totals(values: Sequence[float], clusters: Sequence[str] | None) -> list[float]:
     """Sum of the values of each cluster, in the order of first appearance."""
     if clusters is None:

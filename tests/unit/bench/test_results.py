@@ -207,6 +207,17 @@ def test_what_was_probed_is_shown(tmp_path):
     assert report.drift == probes["drift"]
 
 
+def test_equal_length_is_spoken_of_only_where_it_was_seen(tmp_path):
+    few = save(tmp_path / "few", {"in_domain": 0.8}, count=19)
+    assert rejudge(few).report.length_adjusted is None
+    longer = save(tmp_path / "longer", {"in_domain": 0.8})
+    answers = [json.loads(line) for line in (longer / "answers.jsonl").read_text().splitlines()]
+    for answer in answers:
+        answer["text"] += " and so on" * (answer["arm"] == "theobot")
+    (longer / "answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
+    assert rejudge(longer).report.length_adjusted is None
+
+
 def test_damaged_folders_are_told(tmp_path):
     folder = save(tmp_path / "b", {})
     (folder / "probes.json").write_text("{")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from theobot.bench.statistics import (
     detectable_difference,
+    fit_line,
     holm,
     mcnemar_exact,
     newcombe_paired,
@@ -18,6 +19,41 @@ from theobot.bench.statistics import (
     standard_error,
     wilson,
 )
+
+
+def test_a_line_is_that_of_statsmodels():
+    # OLS(y, [1, x]).fit(cov_type="cluster"), bse[0], statsmodels 0.15.
+    x = [3, -1, 4, 1, -5, 9, 2, -6, 5, 3, -5, 8]
+    y = [0.2, 0.1, 0.35, 0.0, -0.3, 0.5, 0.25, -0.1, 0.4, 0.15, -0.45, 0.3]
+    # Student's t of 10 and of 4 degrees of freedom.
+    for clusters, error, quantile in (
+        (None, 0.04544704, 2.2281389),
+        ("aabbccddeeff", 0.05574862, 2.7764451),
+    ):
+        line = fit_line(x, y, clusters=clusters)
+        assert line.slope == pytest.approx(0.05204461, abs=1e-7)
+        assert line.intercept.mean == pytest.approx(0.03859975, abs=1e-7)
+        assert line.intercept.high - line.intercept.mean == pytest.approx(error * quantile)
+        assert line.intercept.mean - line.intercept.low == pytest.approx(error * quantile)
+
+
+def test_a_line_says_how_unsure_it_is_where_nothing_was_seen():
+    """Nineteen of twenty intervals hold the truth, though x = 0 is at the edge of all x."""
+    choose, held = random.Random(3), 0
+    for _ in range(400):
+        x = [choose.gauss(2.0, 1.0) for _ in range(30)]
+        low, high = fit_line(x, [0.1 + 0.2 * one + choose.gauss(0, 0.3) for one in x]).intercept[
+            1:3
+        ]
+        held += low <= 0.1 <= high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_no_line_without_different_x_and_no_bounds_from_two_clusters():
+    assert fit_line([2.0, 2.0], [1.0, 0.0]) is None
+    assert fit_line([], []) is None
+    line = fit_line([0.0, 1.0, 2.0], [0.0, 0.1, 0.1], clusters="aab")
+    assert (line.intercept.low, line.intercept.high) == (-math.inf, math.inf)
 
 
 def test_the_paired_interval_is_that_of_the_textbook():

@@ -237,7 +237,7 @@ def adjusted_words(adjusted: Mapping[str, Any]) -> str:
     words = f"As measured {_effect(raw)}; at equal length of both answers {_effect(equal)}."
     signs = [_mean(value) for value in (raw, equal)]
     if None not in signs and signs[0] * signs[1] < 0:  # type: ignore[operator]
-        words += " The two point in different directions: length explains the difference."
+        words += " The two point in different directions: length may explain the difference."
     return words
 
 
