@@ -117,7 +117,11 @@ PACKAGES = Check(
         "$ python -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
     ),
     find=_packages,
-    patterns=(r"cannot import name (?!.*from 'theobot)", r"no module named '(?!theobot)"),
+    # A sentence that says what to install needs no other.
+    patterns=(
+        r"cannot import name (?!.*from 'theobot)",
+        r"no module named '(?!theobot|.*type: pip install)",
+    ),
 )
 
 

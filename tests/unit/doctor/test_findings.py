@@ -140,6 +140,7 @@ def test_an_error_is_answered_by_the_first_steps_in_one_line():
         "CUDA error: device-side assert triggered",
         "The loss is nan at step 7 with row rows.jsonl:12",
         "ModuleNotFoundError: No module named 'theobot.nothing'",
+        "This needs lm-eval (No module named 'lm_eval'). Type: pip install \"theobot[regress]\"",
         "ImportError: cannot import name 'nothing' from 'theobot.bench' (/srv/theobot/bench.py)",
         "device 'cuda': not on this machine. Available here: cpu.",
         "Does not fit: needs 16.03 GiB, 11.00 GiB are free.",
