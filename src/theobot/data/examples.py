@@ -135,10 +135,17 @@ def _parse_line(line: bytes) -> dict[str, Any] | str:
     return row
 
 
-def _read_table(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
+def _quiet_datasets() -> Any:
+    """The library, without bars, and without lines about what its errors tell too."""
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    return datasets
+
+
+def _read_table(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    datasets = _quiet_datasets()
     try:
         # The cache would otherwise grow by a copy of the file with each change of it.
         with tempfile.TemporaryDirectory() as cache:
@@ -155,9 +162,7 @@ def _read_table(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any] | s
 
 
 def _read_hub(name: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    import datasets
-
-    datasets.disable_progress_bars()
+    datasets = _quiet_datasets()
     try:
         table = datasets.load_dataset(name, split="train")
     except Exception as error:  # the Hub client raises many kinds; all mean the same to a person

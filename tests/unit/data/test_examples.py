@@ -136,10 +136,14 @@ def test_csv_and_parquet_rows_are_read_with_their_row_numbers(tmp_path):
         assert examples[1].where == f"{name}:row 2"
 
 
-def test_a_broken_parquet_file_is_told_in_a_sentence(tmp_path):
-    (tmp_path / "a.parquet").write_bytes(b"not parquet")
-    with pytest.raises(DataError, match="cannot be read as PARQUET"):
-        read_examples(tmp_path / "a.parquet")
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.parquet", b"not parquet"), ("a.csv", b'prompt,completion\na,b\n"')]
+)
+def test_a_broken_table_is_told_in_a_sentence_alone(tmp_path, capfd, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as (PARQUET|CSV)"):
+        read_examples(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
