@@ -17,6 +17,9 @@ os.environ.update(told["environment"])
 for number, ending in ((1, "out"), (2, "err")):
     path = f"{output}.{ending}"
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+# What pytest captures by is no file of this process.
+sys.stdout = os.fdopen(1, "w", closefd=False)
+sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
 if words[0].endswith(".py"):
     sys.argv = words
     runpy.run_path(words[0], run_name="__main__")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import multiprocessing
 import os
 import runpy
+import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,14 @@ PRELOADED = [
     "uvicorn",
 ]
 
+QUIET_WARNINGS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    ImportWarning,
+    ResourceWarning,
+)
+"""What Python itself does not show."""
+
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
     "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -65,10 +77,46 @@ def pytest_xdist_auto_num_workers() -> Iterator[int]:
     return (yield) + 1
 
 
-def pytest_collection_finish() -> None:
-    """What was imported stays, and is passed over from now on."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[object]:
+    """What was imported stays, and is passed over from now on; commands begin with it."""
+    forks = any("fork_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    for name in PRELOADED if forks else ():
+        importlib.import_module(name)
     gc.freeze()
     gc.enable()
+    if forks:
+        start_fork_server()
+    return (yield)
+
+
+def start_fork_server() -> None:
+    """Make this process, as it is now, the fork server of multiprocessing.
+
+    It would begin with an interpreter of its own, which takes seconds for torch, transformers and
+    PEFT in every worker. No test has run yet, and no thread but this one is needed later.
+    """
+    resource_tracker.ensure_running()
+    address = connection.arbitrary_address("AF_UNIX")
+    alive_read, alive_write = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        pid = os.fork()
+        if not pid:
+            try:
+                os.close(alive_write)
+                # As those of a new interpreter; pytest made errors of them.
+                warnings.resetwarnings()
+                for kind in QUIET_WARNINGS:
+                    warnings.simplefilter("ignore", kind)
+                forkserver.main(listener.fileno(), alive_read, None)
+            finally:  # Its end is an exception, which is nothing to pytest.
+                os._exit(0)
+    os.close(alive_read)
+    server = forkserver._forkserver
+    server._forkserver_address, server._forkserver_pid = address, pid
+    server._forkserver_alive_fd = alive_write
 
 
 @pytest.fixture(autouse=True)
@@ -293,12 +341,9 @@ class Command:
 def fork_server() -> Any:
     """Has imported what commands need, so that a process is there at once.
 
-    An interpreter of its own takes seconds for torch, transformers and PEFT. The processes are real
-    ones: they are forked from one that has done nothing but these imports.
+    The processes are real ones: they are forked from one that has done nothing but imports.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
+    return multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from pathlib import Path
 import theobot.cli
 from theobot.demo import run_demo
 assert theobot.__file__.startswith({target!r}), theobot.__file__
-run_demo(Path("demo"), flags={{"device": "cpu", "training": {{"num_train_epochs": 0.2}}}}, limit=1)
+brief = {{"num_train_epochs": 0.01, "gradient_accumulation_steps": 1}}
+run_demo(Path("demo"), flags={{"device": "cpu", "training": brief}}, limit=1)
 assert theobot.cli.main(["train", "nano", "--dry-run"]) == 0
 """
 
