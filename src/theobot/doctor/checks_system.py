@@ -262,11 +262,12 @@ CPU_ONLY = Check(
     title="There is no graphics card to compute with",
     platform="all",
     sign="`Computing on the CPU ...: no GPU was found`.",
-    why="Everything works on the CPU, slowly: nano in minutes, Qwen2.5 0.5B and 1.5B in hours. The "
-    "7B model answers a word or two a second, and cannot sensibly be trained.",
+    why="Everything works on the CPU, slowly: nano in minutes, Qwen2.5 0.5B in hours. "
+    "The 7B model answers a word or two a second, and cannot sensibly be trained.",
     fix=(
-        "Take a smaller base model:",
-        "$ theobot train qwen2.5-0.5b --dry-run",
+        "Take a smaller base model, and float32: a processor without AVX-512 or AMX takes many "
+        "times as long for bfloat16. The last line tells the time:",
+        "$ theobot train qwen2.5-0.5b --training.no-bf16 --dry-run",
     ),
     find=_cpu_only,
 )

@@ -58,9 +58,13 @@ def choose_compute(
             "memory) or --device cpu."
         )
     if bf16 is not None:
-        return Compute(
-            chosen, torch.bfloat16 if bf16 else torch.float32, f"{why}; bf16 = {str(bf16).lower()}"
-        )
+        reason = f"{why}; bf16 = {str(bf16).lower()}"
+        if bf16 and chosen.type == "cpu" and _emulates_bf16():
+            reason += (
+                ". This processor has no instructions for that and takes many times as long as "
+                "with --training.no-bf16 (float32, twice the memory)"
+            )
+        return Compute(chosen, torch.bfloat16 if bf16 else torch.float32, reason)
     if chosen.type == "cpu" or not has_bf16(chosen):
         return Compute(chosen, torch.float32, f"{why}; float32 is exact everywhere")
     return Compute(chosen, torch.bfloat16, f"{why}; bfloat16 halves the memory")
@@ -69,6 +73,13 @@ def choose_compute(
 def has_bf16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 itself, not by emulation."""
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _emulates_bf16() -> bool:
+    """Whether oneDNN, which multiplies matrices on a CPU, leaves bfloat16 to plain loops here."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _device_of_rank(chosen: torch.device, local_rank: int) -> torch.device:

@@ -77,6 +77,7 @@ def forecast(
     if memory_gib is not None:
         notes.append("The time depends on the card's speed and is not foretold from here.")
         return Forecast(verdict, None, rows, notes)
+    notes.append(compute.sentence())
     rate = matmul_rate(compute.device, compute.dtype)
     seconds = expected_seconds(shape, settings, rows, verdict.plan, rate)
     return Forecast(verdict, seconds, rows, notes)

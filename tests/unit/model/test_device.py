@@ -29,6 +29,16 @@ def test_settings_decide_the_format_on_a_cpu(bf16, dtype):
     assert compute.reason.startswith("as asked")
 
 
+@pytest.mark.parametrize(
+    ("bf16", "supported", "told"),
+    [(True, False, True), (True, True, False), (False, False, False), (None, False, False)],
+)
+def test_a_cpu_that_emulates_bfloat16_says_what_is_faster(monkeypatch, bf16, supported, told):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    assert ("--training.no-bf16" in choose_compute("cpu", bf16).sentence()) is told
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize(("hip", "told"), [(None, False), ("7.2.0", True)])
 def test_a_build_for_a_gpu_that_finds_none_names_the_doctor(monkeypatch, hip, told):
