@@ -237,11 +237,10 @@ def show_report(result: BenchResult) -> None:
         ],
     )
     line(report.decision.words)
-    condition = ", once answers are no longer cut" if report.cut else ""
     for one in report.sets:
         if one.more_questions:
-            name = f"{one.name.replace('_', '-')} questions"
-            note(f"About {one.more_questions} more {name} would settle its margin{condition}.")
+            more = f"{one.more_questions} more {one.name.replace('_', '-')} questions"
+            note(f"About {more} would settle its margin{words.cut_words(one)}.")
     for light in report.trust:
         if light.state != "good":
             note(f"{light.name}: {light.sentence}")

@@ -18,7 +18,7 @@ ARGUMENTS = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     # Not of the session: while it is open, its event loop runs, and no test can start another.
-    # The headless shell is the same Chromium without windows, for half the processor time.
+    # The headless shell is the same Chromium without windows, and takes less of the processor.
     names = ("chromium-headless-shell", "chromium", "chromium-browser")
     chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:

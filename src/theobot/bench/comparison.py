@@ -64,6 +64,7 @@ class Comparison(NamedTuple):
             no two differences differ, so that nothing can be said.
         more_questions: how many further questions would settle the margin, where it cannot tell.
         exploratory: looked at besides; no claim is made.
+        cut: so many answers are cut that no verdict is given, however many questions there are.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Comparison(NamedTuple):
     detectable: float | None
     more_questions: int | None
     exploratory: bool = False
+    cut: bool = False
 
 
 class Decision(NamedTuple):

@@ -58,7 +58,9 @@ def make_report(answered: Answered, folder: Path) -> Report:
     cut = {name: cut_share(answered, name) for name in SETS}
     primary = [_primary(answered, name, margin.margin) for name, margin in planned_sets(plan)]
     primary = [
-        one._replace(verdict=Verdict.CANNOT_TELL) if cut[one.name] > plan.truncation_limit else one
+        one._replace(verdict=Verdict.CANNOT_TELL, cut=True)
+        if cut[one.name] > plan.truncation_limit
+        else one
         for one in primary
     ]
     changed = changed_since_first_answer(folder, plan)
@@ -289,9 +291,9 @@ def _at_equal_length(answered: Answered) -> dict[str, Any] | None:
     longer = [t.words - b.words for b, t in zip(*scores, strict=True)]
     if len(questions) < _LINE_NEEDS or not min(longer) <= 0 <= max(longer):
         return None
-    spread = pstdev(longer)
+    spread = pstdev(longer) or 1.0
     clusters = [cluster_of(question) for question in questions]
-    bent = [math.tanh(words / spread) for words in longer] if spread else longer
+    bent = [math.tanh(words / spread) for words in longer]
     line = fit_line(bent, differences, clusters=clusters)
     if line is None:
         return None

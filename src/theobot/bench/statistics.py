@@ -75,10 +75,7 @@ class Line(NamedTuple):
 
 
 def fit_line(
-    x: Sequence[float],
-    y: Sequence[float],
-    level: float = LEVEL,
-    clusters: Sequence[str] | None = None,
+    x: Sequence[float], y: Sequence[float], clusters: Sequence[str] | None = None
 ) -> Line | None:
     """A straight line by least squares; None where all x are the same.
 
@@ -90,7 +87,6 @@ def fit_line(
     Args:
         x: what y depends on, one per question.
         y: one per question.
-        level: confidence, between 0 and 1.
         clusters: as for `paired_interval`.
     """
     n = len(x)
@@ -109,7 +105,7 @@ def fit_line(
         return Line(Interval(intercept, -math.inf, math.inf, n), slope)
     correction = count / (count - 1) * (n - 1) / (n - 2)
     error = math.sqrt(correction * math.fsum(total**2 for total in totals))
-    half = t_quantile(count - 2, (1 + level) / 2) * error
+    half = t_quantile(count - 2, (1 + LEVEL) / 2) * error
     return Line(Interval(intercept, intercept - half, intercept + half, n), slope)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from theobot.bench.report.model import CUT_ANSWERS, Light, questions_judged
+from theobot.bench.report.model import Light, questions_judged
 from theobot.bench.rival import Rival
 from theobot.bench.saved import MARKS, PROBES, Answered, missing_share
 from theobot.generation.generator import ARMS
@@ -46,7 +46,7 @@ def lights_of(answered: Answered, cut: Mapping[str, float], changed: bool) -> li
     worst = max(cut.values(), default=0.0)
     lights.append(
         Light(
-            CUT_ANSWERS,
+            "Cut answers",
             "good" if worst <= plan.truncation_limit else "bad",
             f"At most {worst:.1%} of a set's answers were cut at their cap; above "
             f"{plan.truncation_limit:.0%} no verdict is given for the set.",

@@ -135,7 +135,7 @@ def draw_loss(metrics: Path, target: Path) -> None:
     dev = [(line["step"], line["dev_loss"]) for line in lines if "dev_loss" in line]
     figure = Figure(figsize=(7, 4))
     axes = figure.subplots()
-    # Margins that fit; to have them computed takes three times as long as the drawing.
+    # Margins that fit; to have them computed takes longer than the drawing.
     figure.subplots_adjust(left=0.12, right=0.98, bottom=0.13, top=0.97)
     if train:
         axes.plot(*zip(*train, strict=True), color="#0072B2", label="training rows")

@@ -42,10 +42,8 @@ def test_a_line_says_how_unsure_it_is_where_nothing_was_seen():
     choose, held = random.Random(3), 0
     for _ in range(400):
         x = [choose.gauss(2.0, 1.0) for _ in range(30)]
-        low, high = fit_line(x, [0.1 + 0.2 * one + choose.gauss(0, 0.3) for one in x]).intercept[
-            1:3
-        ]
-        held += low <= 0.1 <= high
+        found = fit_line(x, [0.1 + 0.2 * one + choose.gauss(0, 0.3) for one in x]).intercept
+        held += found.low <= 0.1 <= found.high
     assert 0.92 <= held / 400 <= 0.98
 
 

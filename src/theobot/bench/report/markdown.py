@@ -77,8 +77,7 @@ def _verdict(report: Report) -> Iterable[str]:
         name, about = SETS.get(one.name, (group_name(one.name), ""))
         heading = f"## {SYMBOLS[one.verdict]} {_text(name)}: {_text(verdict_words(one))}"
         yield heading
-        further = open_words(one, cut=report.cut)
-        sentences = [counts_words(one), means_words(one, report.arms), further]
+        sentences = [counts_words(one), means_words(one, report.arms), open_words(one)]
         yield _text(" ".join(sentence for sentence in sentences if sentence))
         yield _text(
             f"({about or 'a set of its own'}; agreed margin {points(one.margin, signed=False)})"

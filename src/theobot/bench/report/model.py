@@ -26,10 +26,6 @@ SHOWN = 10
 _HALF = 0.5
 
 
-CUT_ANSWERS = "Cut answers"
-"""Name of the light that is bad where cut answers refuse a verdict."""
-
-
 class Light(NamedTuple):
     """A check of the benchmark on itself.
 
@@ -147,11 +143,6 @@ class Report(NamedTuple):
     cannot_show: Sequence[str] = ()
     random_seed: int = 0
     arms: tuple[str, str] = ("Base", "Theobot")
-
-    @property
-    def cut(self) -> bool:
-        """Whether so many answers are cut that no verdict is given, however many questions."""
-        return any(light.name == CUT_ANSWERS and light.state == "bad" for light in self.trust)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, rows ordered by set and id; NaN and infinity become None."""

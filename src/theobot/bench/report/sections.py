@@ -68,7 +68,7 @@ def verdict(report: Report) -> str:
     symbol = {"good": "✓", "bad": "✕", "open": "?"}[state]
     scored = [one for one in report.sets if one.n]
     scale = charts.difference_scale(scored)
-    cards = "".join(_card(one, scale, report) for one in report.sets if scored)
+    cards = "".join(_card(one, scale, report.arms) for one in report.sets if scored)
     lead = f'<div class="cards">{cards}</div>' if scored else f"<p>{NO_MARK_SCHEME}</p>"
     checked = (
         "" if questions_judged(report.marks) or not scored else f'<p class="note">{NOT_MARKED}</p>'
@@ -104,7 +104,7 @@ def _light_summary(report: Report) -> str:
     return f'<a class="chip {worst}" href="#trust">{light_words(report.trust)}</a>'
 
 
-def _card(one: Comparison, scale: charts.Scale, report: Report) -> str:
+def _card(one: Comparison, scale: charts.Scale, arms: tuple[str, str]) -> str:
     name, about = SETS.get(one.name, (group_name(one.name), ""))
     chart = ""
     if one.n:
@@ -112,13 +112,12 @@ def _card(one: Comparison, scale: charts.Scale, report: Report) -> str:
         chart = charts.interval_chart(
             f"set-{safe(one.name)}", title, [one], scale=scale, labels=False
         )
-    further = open_words(one, cut=report.cut)
+    further = "".join(f"<p>{safe(words)}</p>" for words in [open_words(one)] if words)
     return (
         f'<article class="card"><div><h3>{safe(name)} <small>{safe(about)}</small></h3>'
         f"{badge(one)}"
         f'<p class="lead">{safe(counts_words(one))}</p>'
-        f"<p>{safe(means_words(one, report.arms))}</p>"
-        f"{f'<p>{safe(further)}</p>' if further else ''}</div>"
+        f"<p>{safe(means_words(one, arms))}</p>{further}</div>"
         f"<div>{chart}</div></article>"
     )
 

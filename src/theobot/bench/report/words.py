@@ -162,13 +162,8 @@ def means_words(one: Comparison, arms: tuple[str, str]) -> str:
     )
 
 
-def open_words(one: Comparison, *, cut: bool = False) -> str:
-    """Where it cannot tell: what this many questions can show, and how many more would do.
-
-    Args:
-        one: the comparison.
-        cut: cut answers refuse the verdict, so that more questions alone would not do.
-    """
+def open_words(one: Comparison) -> str:
+    """Where it cannot tell: what this many questions can show, and how many more would do."""
     if one.verdict is not Verdict.CANNOT_TELL or one.n == 0:
         return ""
     words = ""
@@ -177,9 +172,13 @@ def open_words(one: Comparison, *, cut: bool = False) -> str:
         words = f"These {one.n} questions can only show differences of {least} points or more. "
     if one.more_questions is not None:
         more = count(one.more_questions, "more question")
-        condition = ", once answers are no longer cut" if cut else ""
-        words += f"About {more} would settle whether the agreed margin is kept{condition}."
+        words += f"About {more} would settle whether the agreed margin is kept{cut_words(one)}."
     return words.strip()
+
+
+def cut_words(one: Comparison) -> str:
+    """What has to change first, where cut answers refuse a verdict."""
+    return ", once answers are no longer cut" if one.cut else ""
 
 
 def date_words(created: str) -> str:

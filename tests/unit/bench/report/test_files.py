@@ -8,7 +8,7 @@ import pytest
 
 from theobot.bench.comparison import Verdict
 from theobot.bench.report.files import write_report
-from theobot.bench.report.model import CUT_ANSWERS, Light, Report, gains, losses, random_rows
+from theobot.bench.report.model import Report, gains, losses, random_rows
 
 FAKE = runpy.run_path(str(Path(__file__).parents[3] / "fake_report.py"))
 make_report = FAKE["make_report"]
@@ -66,18 +66,17 @@ def test_the_words_follow_the_verdict(tmp_path, gain):
     assert re.search(r"Of 120 questions: \d+ better, \d+ equal, \d+ worse", markdown)
 
 
-@pytest.mark.parametrize(("state", "conditional"), [("good", False), ("bad", True)])
-def test_more_questions_settle_nothing_while_answers_are_cut(tmp_path, whole, state, conditional):
-    lights = [Light(CUT_ANSWERS, state, "A sentence.")]
+@pytest.mark.parametrize("cut", [False, True])
+def test_more_questions_settle_nothing_while_answers_are_cut(tmp_path, whole, cut):
     sets = [
-        one._replace(verdict=Verdict.CANNOT_TELL, more_questions=20, detectable=0.1)
+        one._replace(verdict=Verdict.CANNOT_TELL, more_questions=20, detectable=0.1, cut=cut)
         for one in whole.sets
     ]
-    html, markdown, _ = write_report(tmp_path, whole._replace(trust=lights, sets=sets))
+    html, markdown, _ = write_report(tmp_path, whole._replace(sets=sets))
     for file in (html, markdown):
         told = file.read_text(encoding="utf-8")
         assert "20 more questions would settle" in told
-        assert ("is kept, once answers are no longer cut." in told) is conditional
+        assert ("is kept, once answers are no longer cut." in told) is cut
 
 
 def test_losses_gains_and_a_choice_that_nobody_made(whole):
