@@ -170,7 +170,9 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Rate:
     share = successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Rate(successes, n, share, max(0.0, middle - half), min(1.0, middle + half))
+    # Rounding must carry no end past the share itself, nor past what a share can be.
+    low, high = min(share, middle - half), max(share, middle + half)
+    return Rate(successes, n, share, max(0.0, low), min(1.0, high))
 
 
 def newcombe_paired(
@@ -195,7 +197,8 @@ def newcombe_paired(
     low = math.sqrt(max(0.0, down1**2 - 2 * phi * down1 * up2 + up2**2))
     high = math.sqrt(max(0.0, up1**2 - 2 * phi * up1 * down2 + down2**2))
     difference = (first_only - second_only) / n
-    return Interval(difference, difference - low, difference + high, n)
+    # Rounding can carry an end past what a difference of proportions can be.
+    return Interval(difference, max(difference - low, -1.0), min(difference + high, 1.0), n)
 
 
 def _phi(both: int, first_only: int, second_only: int, neither: int) -> float:

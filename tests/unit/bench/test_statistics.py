@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from theobot.bench.statistics import (
@@ -91,6 +91,13 @@ def test_wilson(successes, n, low, high):
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
 
 
+def test_wilson_s_interval_holds_the_rate():
+    for n in range(1, 60):
+        for successes in range(n + 1):
+            found = wilson(successes, n)
+            assert 0 <= found.low <= found.value <= found.high <= 1
+
+
 @pytest.mark.parametrize(
     ("cells", "low", "high"),
     # Newcombe 1998, Statistics in Medicine 17:2635, table III, method 10.
@@ -105,6 +112,8 @@ def test_newcombes_interval_is_the_published_one(cells, low, high):
 
 
 @given(st.tuples(*[st.integers(0, 40)] * 4).filter(any))
+@example((0, 0, 17, 0))
+@example((0, 17, 0, 0))
 def test_newcombes_interval_holds_the_difference_and_turns_with_the_arms(cells):
     found = newcombe_paired(*cells)
     both, one, other, neither = cells
