@@ -16,6 +16,9 @@ OPTIONS ?=
 .PHONY: help setup demo test coverage check fix docs fuzz audit benchmark interop interop-server interop-llama gpu-check wheel
 .DEFAULT_GOAL := help
 
+# Where this is set every process compiles Theobot anew, and the tests start some hundred of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:
 	@echo "make setup   everything for development, in .venv"
 	@echo "make demo    check data, train, ask and benchmark with the embedded model (runs/demo)"
