@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from theobot import demo
+from theobot.config import TrainSettings, find_recipe, load_settings
 from theobot.errors import RunError
 from theobot.model.card import figures_of
 from theobot.run_folder import RunFolder
@@ -29,10 +30,15 @@ def tiny_flags(tiny_base_folder: Path, tmp_path: Path, rows_file: Path) -> dict[
     }
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_every_stage_runs_and_the_files_are_named(tmp_path, tiny_flags, capsys, full):
+@pytest.mark.parametrize(("full", "rows"), [(True, 1200), (False, 6 * demo.ROWS_PER_THEME)])
+def test_a_fixed_part_is_trained_on_or_the_whole_set(tmp_path, full, rows):
+    settings = load_settings(TrainSettings, find_recipe("nano"), {"output": str(tmp_path / "demo")})
+    assert len(demo._plan(settings, full).examples) == rows
+
+
+def test_every_stage_runs_and_the_files_are_named(tmp_path, tiny_flags, capsys):
     folder = tmp_path / "demo"
-    demo.run_demo(folder, full=full, flags=tiny_flags, limit=1)
+    demo.run_demo(folder, flags=tiny_flags, limit=1)
     out, err = capsys.readouterr()
     assert err.startswith("Computing on the CPU in float32")
     assert err.count("Computing on") == 1

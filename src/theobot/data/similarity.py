@@ -124,18 +124,19 @@ def similar_pairs(
     """
     others = left if right is None else right
     counts = Counter(chain.from_iterable((*left, *(right or ()))))
-    by_count = sorted(counts, key=lambda member: (counts[member], member))
+    # By count, and in the order of the alphabet among those of one count.
+    by_count = sorted(sorted(counts), key=counts.__getitem__)
     ranks = {member: rank for rank, member in enumerate(by_count)}
     rarest = [_rarest(members, ranks, threshold) for members in left]
-    index: dict[str, list[int]] = defaultdict(list)
+    index: dict[int, list[int]] = defaultdict(list)
     for place, members in enumerate(others):
         mine = rarest[place] if right is None else _rarest(members, ranks, threshold)
-        for member in mine:
-            index[member].append(place)
+        for rank in mine:
+            index[rank].append(place)
     for place, members in enumerate(left):
         seen: set[int] = set()
-        for member in rarest[place]:
-            seen.update(index.get(member, ()))
+        for rank in rarest[place]:
+            seen.update(index.get(rank, ()))
         for other in sorted(seen):
             if right is None and other <= place:
                 continue
@@ -147,7 +148,7 @@ def similar_pairs(
                 yield Pair(place, other, score)
 
 
-def _rarest(members: frozenset[str], ranks: Mapping[str, int], threshold: float) -> list[str]:
-    """The members of which two alike sets must share one."""
-    ranked = sorted(members, key=ranks.__getitem__)
+def _rarest(members: frozenset[str], ranks: Mapping[str, int], threshold: float) -> list[int]:
+    """The ranks of the members of which two alike sets must share one."""
+    ranked = sorted(map(ranks.__getitem__, members))
     return ranked[: len(ranked) - math.ceil(threshold * len(ranked)) + 1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -65,12 +63,10 @@ def test_free_memory_of_the_cpu_is_that_of_the_process():
     assert 2**20 < free_memory(torch.device("cpu")) < 2**50
 
 
-def test_freed_memory_is_kept_on_linux_with_glibc():
-    """In a process of its own: the setting is for good. Page faults tell whether it works."""
-    code = """
-import resource, sys, torch
+FAULTS = """
+import resource, torch
 from theobot.model.device import keep_freed_memory
-if sys.argv[1] == "kept":
+if kept:
     assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -79,16 +75,20 @@ for _ in range(10):
 before = faults()
 for _ in range(5):
     torch.ones(16 << 20)
-print(faults() - before)
+told.send(faults() - before)
 """
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("the C library is not glibc")
-    found = {
-        how: int(
-            subprocess.run(
-                [sys.executable, "-c", code, how], check=True, capture_output=True, text=True
-            ).stdout
-        )
-        for how in ("kept", "usual")
-    }
-    assert found["kept"] < 0.1 * found["usual"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_kept_on_linux_with_glibc(fork_server):
+    """In a process of its own: the setting is for good. Page faults tell whether it works."""
+    found = {}
+    for kept in (True, False):
+        hears, tells = fork_server.Pipe(duplex=False)
+        process = fork_server.Process(target=exec, args=(FAULTS, {"kept": kept, "told": tells}))
+        process.start()
+        tells.close()
+        with hears:
+            found[kept] = hears.recv()
+        process.join()
+    assert found[True] < 0.1 * found[False]
