@@ -2,6 +2,7 @@
 
     python benchmarks/memory.py             # on this CPU, random weights; about a minute
     python benchmarks/memory.py --device cuda
+    python benchmarks/memory.py --float32   # where a CPU would have to emulate bfloat16
 
 Measured are the tensor bytes of whole steps through the real passes (forward, backward, gradients
 and AdamW's moments in place); base and adapter are counted on both sides. "Step" is the peak
@@ -117,6 +118,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=448)
     parser.add_argument("--vocabulary", type=int, default=32768)
+    parser.add_argument("--float32", action="store_true", help="each case in float32")
     options = parser.parse_args()
     config = Qwen2Config(
         vocab_size=options.vocabulary,
@@ -134,7 +136,7 @@ def main() -> int:
         "| rows x tokens | adapter | recomputed | format | step, MiB: measured | predicted | off "
         "| total off |\n|---|---|---|---|---|---|---|---|\n"
     )
-    for case in CASES:
+    for case in (case._replace(bf16=case.bf16 and not options.float32) for case in CASES):
         found = measure(case, config, torch.device(options.device), Path("unused"))
         off = found.predicted / found.measured - 1
         total = found.predicted_total / found.measured_total - 1
