@@ -231,12 +231,13 @@ def ask(
         scripture: Put the words of the Bible verses that the question names before it.
         json: Write JSON for programs.
     """
+    from theobot.data.escapes import is_text
     from theobot.data.prompt import Turn
     from theobot.scripture.grounding import Grounded, ground
 
     if not question.strip():
         raise SettingsError('The question is empty. Type theobot ask "QUESTION".')
-    if not terminal.is_text(question):
+    if not is_text(question):
         raise SettingsError("The question is not valid UTF-8. Type it again, or ask in a chat.")
     generator = load_generator(selectors, base=base, compare=compare)
     arms = generator.arms if compare else generator.arms[-1:]

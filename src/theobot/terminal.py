@@ -363,10 +363,5 @@ def _reconfigure(stream: IO[str]) -> None:
         reconfigure(errors="replace")
 
 
-def is_text(text: str) -> bool:
-    """Whether it holds no halves of UTF-16 pairs, as bytes that are no UTF-8 become."""
-    return not re.search(r"[\ud800-\udfff]", text)
-
-
 def _clean(text: str) -> str:
     return _CONTROL.sub("", text)

@@ -10,6 +10,11 @@ _SMART_ESCAPES = "'‘’‚“”„‟`´′″"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def is_text(text: str) -> bool:
+    """Whether it holds no halves of UTF-16 pairs, as bytes that are no UTF-8 become."""
+    return not _SURROGATE.search(text)
+
+
 def unescape(raw: str) -> tuple[str, int]:
     r"""The text that a raw one stands for, and how many of its escapes are none of JSON's.
 
@@ -31,6 +36,6 @@ def unescape(raw: str) -> tuple[str, int]:
         return code if code in _SMART_ESCAPES else found[0]
 
     text = _ESCAPE.sub(replace, raw) if "\\" in raw else raw
-    if _SURROGATE.search(text):
+    if not is_text(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return text, odd

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from theobot.data.escapes import is_text
 from theobot.data.prompt import Role, Turn, parse_prompt, render_prompt
 from theobot.data.strict_json import UnsureError, read_strict
 from theobot.errors import DataError
@@ -265,7 +266,7 @@ def text_problems(prompt: str, completion: str) -> list[str]:
         problems.append("the question is empty; write one after User: or remove the row.")
     if not completion.strip():
         problems.append("the completion is empty; write an answer or remove the row.")
-    if any("\ud800" <= letter <= "\udfff" for letter in prompt + completion):
+    if not (is_text(prompt) and is_text(completion)):
         problems.append("holds half of a surrogate pair (\\ud800 to \\udfff); retype that letter.")
     return problems
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from theobot.config import PromptFormat
+from theobot.data.escapes import is_text
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.errors import ServerError
 from theobot.generation.endings import trim_answer
@@ -133,7 +134,7 @@ def _text_of(choice: Mapping[str, Any], prompt_format: PromptFormat, where: str)
         text = message.get("content")
     if not isinstance(text, str):
         raise ServerError(f"{where}: there is no text in the reply.")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_text(text):
         raise ServerError(f"{where}: the text of the reply holds half letters.")
     return text
 
