@@ -48,6 +48,7 @@ endif
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --upgrade "pip>=26.2"
 	$(if $(OTHER_TORCH),$(BIN)/python -m pip uninstall --yes torch)
 	$(BIN)/python -m pip install --constraint constraints.txt \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable ".[dev]"

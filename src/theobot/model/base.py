@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -36,6 +38,7 @@ _FOUR_BIT_ERROR = 0.25
 _AGAIN = "Copy or fetch it again: `theobot fetch` brings a whole one."
 
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+_SHARD = re.compile(r"[\w.-]+\.safetensors")
 _DATA_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 
 
@@ -147,8 +150,8 @@ def load_base(
             them float32, which costs memory and the fused head.
 
     Raises:
-        ModelError: not found, no safetensors, broken files, weights that are missing or of another
-            size than config.json says, or not a causal language model.
+        ModelError: not found, no safetensors, broken files, weights that lie elsewhere, are missing
+            or of another size than config.json says, or not a causal language model.
         SettingsError: 4 bits were asked for, and this machine cannot do it.
     """
     import torch
@@ -159,11 +162,14 @@ def load_base(
     collector.resume()
     where = resolve_model(model)
     tokenizer = load_tokenizer(model)
+    config = load_config(model)
     four_bits = four_bit_config(compute) if load_in_4bit else None
     logging.disable_progress_bar()
     try:
+        _refuse_other_files(model, config, where)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             where,
+            config=config,
             output_loading_info=True,
             # Told below, by name; transformers would only say that some do.
             ignore_mismatched_sizes=True,
@@ -183,6 +189,39 @@ def load_base(
     if load_in_4bit:
         _keep_trainable(base)
     return base.eval(), tokenizer
+
+
+def _refuse_other_files(model: str, config: PretrainedConfig, where: str) -> None:
+    """See that config and index name safetensors files of the model's own folder alone.
+
+    Transformers opens whatever they name: files elsewhere on the disk, and .bin files by pickle,
+    `use_safetensors` or not.
+    """
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+    from transformers.utils.hub import cached_file
+
+    named = getattr(config, "transformers_weights", None)
+    if named is not None:
+        raise ModelError(
+            f'model "{model}": its config.json sets transformers_weights to {named!r:.80}; weights '
+            "are only read from model.safetensors or by its index. Remove that line."
+        )
+    index = cached_file(where, SAFE_WEIGHTS_INDEX_NAME, _raise_exceptions_for_missing_entries=False)
+    if index is None:
+        return
+    files: set[object] = set()
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        listed = json.loads(Path(index).read_bytes())
+        listed["metadata"].keys()  # transformers needs it to be an object
+        files = set(listed["weight_map"].values())
+    if not files:
+        raise ModelError(f'model "{model}": {SAFE_WEIGHTS_INDEX_NAME} is damaged. {_AGAIN}')
+    for file in files:
+        if not isinstance(file, str) or not _SHARD.fullmatch(file):
+            raise ModelError(
+                f'model "{model}": {SAFE_WEIGHTS_INDEX_NAME} names the file {file!r:.80}; '
+                "*.safetensors in the same folder were expected, and nothing else is opened."
+            )
 
 
 def _refuse_random_weights(model: str, found: Mapping[str, Any]) -> None:

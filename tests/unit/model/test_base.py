@@ -166,6 +166,88 @@ def test_code_in_a_models_folder_is_never_run(folder):
         load_config(str(folder))
 
 
+def in_parts(folder: Path, shard: object) -> None:
+    """Turn a model into one of a single shard that its index names so; the shard lies in it."""
+    weights = folder / "model.safetensors"
+    names = dict.fromkeys(load_file(weights), shard)
+    weights.rename(folder / "model-00001-of-00001.safetensors")
+    index = {"metadata": {"total_size": 1}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def in_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The same model as one that was fetched from the Hub before."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    repository = cache / "models--acme--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    shutil.copytree(folder, repository / "snapshots" / "abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    return "acme/tiny"
+
+
+@pytest.mark.parametrize("parted", [True, False])
+def test_a_model_loads_from_a_folder_and_from_the_cache(folder, parted, monkeypatch, tmp_path):
+    if parted:
+        in_parts(folder, "model-00001-of-00001.safetensors")
+    for model in (str(folder), in_the_cache(folder, monkeypatch, tmp_path)):
+        base, _ = load_base(model, CPU)
+        assert base.num_parameters() > 0
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        "../elsewhere/model.safetensors",
+        "{elsewhere}/model.safetensors",
+        "..\\elsewhere\\model.safetensors",
+        "pytorch_model.bin",
+        5,
+        ["model.safetensors"],
+    ],
+)
+def test_an_index_names_safetensors_of_its_own_folder_alone(folder, shard, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(folder / "model.safetensors", elsewhere)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    in_parts(folder, shard.format(elsewhere=elsewhere) if isinstance(shard, str) else shard)
+    for model in (str(folder), in_the_cache(folder, monkeypatch, tmp_path)):
+        with pytest.raises(ModelError, match=r"names the file .* expected|is damaged"):
+            load_base(model, CPU)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"weight_map": {}, "metadata": {}}',
+        '{"weight_map": {"a": "b.safetensors"}}',
+        '{"weight_map": [], "metadata": {}}',
+        '{"weight_map": {"a": "b.safetensors"}, "metadata": []}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_index_ends_in_a_sentence(folder, text):
+    in_parts(folder, "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ModelError, match=r"index\.json is damaged\. .*fetch"):
+        load_base(str(folder), CPU)
+
+
+@pytest.mark.parametrize("file", ["adapter_model.bin", "other.safetensors"])
+def test_a_config_names_no_weights_of_its_own(folder, file):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": file}))
+    torch.save(load_file(folder / "model.safetensors"), folder / "adapter_model.bin")
+    shutil.copy(folder / "model.safetensors", folder / "other.safetensors")
+    with pytest.raises(ModelError, match="sets transformers_weights to"):
+        load_base(str(folder), CPU)
+
+
 @pytest.mark.parametrize(
     "text", ["[]", '{"model_type": 5}', "{", '{"model_type": "qwen2", "hidden_size": "x"}']
 )

@@ -9,9 +9,10 @@ from theobot.model import collector
 
 @pytest.fixture(autouse=True)
 def usual():
-    before = gc.get_threshold()
+    """Commands that another test began in this process may have left it at rest."""
+    collector.resume()
     yield
-    gc.set_threshold(*before)
+    collector.resume()
     gc.freeze()
 
 
