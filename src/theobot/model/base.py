@@ -152,12 +152,14 @@ def load_base(
     Raises:
         ModelError: not found, no safetensors, broken files, weights that lie elsewhere, are missing
             or of another size than config.json says, or not a causal language model.
+        RuntimeError: the device ran out of memory.
         SettingsError: 4 bits were asked for, and this machine cannot do it.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
+
+    from theobot.model.device import is_out_of_memory
 
     collector.resume()
     where = resolve_model(model)
@@ -181,7 +183,12 @@ def load_base(
             # Quantised on the way in: the device never holds the whole model in 16 bits.
             device_map={"": compute.device} if load_in_4bit else None,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file makes transformers and torch raise any kind
+        # What a device says is no damaged file; the doctor knows more of it.
+        if is_out_of_memory(error) or (load_in_4bit and isinstance(error, RuntimeError)):
+            raise
         raise ModelError(_load_problem(model, error)) from None
     base, found = loaded
     _refuse_random_weights(model, found)
@@ -308,6 +315,8 @@ def _four_bit_error(compute: Compute) -> float:
 
 def _load_problem(model: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
+    if not isinstance(error, OSError | ValueError):
+        reason = f"{type(error).__name__}: {reason}"
     short = reason if len(reason) <= 200 else f"{reason[:200]}..."
     if model == NANO or Path(model).expanduser().is_dir():
         return f'model "{model}": cannot be loaded: {short} A file is damaged or missing. {_AGAIN}'

@@ -10,6 +10,17 @@ import torch
 from theobot.errors import SettingsError
 from theobot.model.ram import available_ram
 
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "HIP error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "HIPBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch says where it has no exception of its own for it."""
+
 
 class Compute(NamedTuple):
     """Where and in which number format the base model computes.
@@ -134,6 +145,13 @@ def free_memory(device: torch.device) -> float:
         most = torch.mps.recommended_max_memory()
         return float(most - torch.mps.driver_allocated_memory())
     return float(available_ram())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that the device or the host ran out of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def keep_freed_memory() -> bool:

@@ -30,21 +30,12 @@ from theobot.data.batches import pack, share_out
 from theobot.data.tokens import TokenRow
 from theobot.errors import ModelError
 from theobot.model import ranks
+from theobot.model.device import is_out_of_memory
 
 T = TypeVar("T")
 
 _ROWS_NAMED = 5
 """Most rows that an error message names."""
-_OUT_OF_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "MPS backend out of memory",
-    "CUDA error: out of memory",
-    "HIP error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "HIPBLAS_STATUS_ALLOC_FAILED",
-)
-"""What torch says where it has no exception of its own for it."""
 
 
 class Pass(NamedTuple):
@@ -188,13 +179,6 @@ def not_finite(step: int, what: str, names: Sequence[str]) -> ModelError:
         "is sound. Look at the rows; if they are in order, lower --training.learning-rate, or "
         "train in float32 with --training.no-bf16."
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that the device or the host ran out of memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 class StepSum:

@@ -249,6 +249,23 @@ def test_a_config_names_no_weights_of_its_own(folder, file):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_act": "x"},
+        {"num_attention_heads": 0},
+        {"vocab_size": -5},
+        {"pad_token_id": 10**9},
+        {"rope_parameters": {"rope_type": "x"}},
+    ],
+)
+def test_a_config_that_no_model_can_have_ends_in_a_sentence(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*Error: .* damaged or missing"):
+        load_base(str(folder), CPU)
+
+
+@pytest.mark.parametrize(
     "text", ["[]", '{"model_type": 5}', "{", '{"model_type": "qwen2", "hidden_size": "x"}']
 )
 def test_a_damaged_config_ends_in_a_sentence(folder, text):

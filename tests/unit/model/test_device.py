@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from theobot.errors import SettingsError
-from theobot.model.device import Compute, choose_compute, free_memory
+from theobot.model.device import Compute, choose_compute, free_memory, is_out_of_memory
 from theobot.model.environment import environment
 
 
@@ -61,6 +61,26 @@ def test_the_environment_of_a_run_names_versions_and_device():
 
 def test_free_memory_of_the_cpu_is_that_of_the_process():
     assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            True,
+        ),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (MemoryError(), True),
+        (RuntimeError("can't allocate memory for a table of the data file"), False),
+        (RuntimeError("shape mismatch"), False),
+        (OSError("out of memory"), False),
+    ],
+)
+def test_only_memory_errors_are_taken_for_out_of_memory(error, expected):
+    assert is_out_of_memory(error) == expected
 
 
 FAULTS = """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from theobot.data.tokens import TokenRow
 from theobot.training.step import (
     StepSum,
-    is_out_of_memory,
     my_passes,
     not_finite,
     passes_of_step,
@@ -54,26 +52,6 @@ def test_each_step_and_process_has_a_seed_of_its_own():
     assert len(seeds) == 36
     assert step_seed(42, 3, 1) == step_seed(42, 3, 1)
     assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
-            True,
-        ),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
-        (MemoryError(), True),
-        (RuntimeError("can't allocate memory for a table of the data file"), False),
-        (RuntimeError("shape mismatch"), False),
-        (OSError("out of memory"), False),
-    ],
-)
-def test_only_memory_errors_are_taken_for_out_of_memory(error, expected):
-    assert is_out_of_memory(error) == expected
 
 
 def test_a_real_allocation_that_fails_is_out_of_memory():
