@@ -183,11 +183,10 @@ def load_base(
             # Quantised on the way in: the device never holds the whole model in 16 bits.
             device_map={"": compute.device} if load_in_4bit else None,
         )
-    except ModelError:
-        raise
     except Exception as error:  # a damaged file makes transformers and torch raise any kind
         # What a device says is no damaged file; the doctor knows more of it.
-        if is_out_of_memory(error) or (load_in_4bit and isinstance(error, RuntimeError)):
+        of_device = is_out_of_memory(error) or (load_in_4bit and isinstance(error, RuntimeError))
+        if of_device or isinstance(error, ModelError):
             raise
         raise ModelError(_load_problem(model, error)) from None
     base, found = loaded
@@ -315,7 +314,8 @@ def _four_bit_error(compute: Compute) -> float:
 
 def _load_problem(model: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
-    if not isinstance(error, OSError | ValueError):
+    # Those of other kinds may say no more than a name ("'x'"); tokenizers raises plain ones.
+    if not isinstance(error, OSError | ValueError) and type(error) is not Exception:
         reason = f"{type(error).__name__}: {reason}"
     short = reason if len(reason) <= 200 else f"{reason[:200]}..."
     if model == NANO or Path(model).expanduser().is_dir():

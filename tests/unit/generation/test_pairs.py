@@ -101,8 +101,8 @@ def test_nano_answers_the_same():
         for layer in generator._layers:
             layer.scaling["default"] = 0.05
     formats = {"base": "seed", "theobot": "seed"}
-    found = pairs(generator, formats, [15] * 5)
-    assert found == alone(generator, formats, [15] * 5)
+    found = pairs(generator, formats, [30] * 5)
+    assert found == alone(generator, formats, [30] * 5)
     assert [pair["base"] for pair in found] != [pair["theobot"] for pair in found]
 
 

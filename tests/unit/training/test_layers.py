@@ -33,7 +33,7 @@ def tuned(tiny_model):
     tiny_model.config.use_cache = False
     tiny_model.set_attn_implementation(SEGMENTED)
     install_flat_forward(tiny_model)
-    config = LoraConfig(r=4, lora_dropout=0.2, target_modules=["q_proj", "down_proj"])
+    config = LoraConfig(r=4, lora_dropout=0.2, target_modules=["q_proj", "v_proj", "down_proj"])
     model = get_peft_model(tiny_model, config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

@@ -211,11 +211,11 @@ class PlainTrainer(Trainer):
 
 
 def test_the_loss_curve_is_that_of_the_plain_trainer(tiny_base_folder, rows, tmp_path):
-    """30 steps of 8 rows in the same order: fused and packed, or one row at a time by itself."""
+    """30 steps of 16 rows in the same order: fused and packed, or one row at a time by itself."""
     from transformers import AutoModelForCausalLM
 
-    schedule = {"gradient_accumulation_steps": 8, "num_train_epochs": 15, "learning_rate": 2e-3}
-    rows = rows[:16]
+    schedule = {"gradient_accumulation_steps": 16, "num_train_epochs": 15, "learning_rate": 2e-3}
+    rows = (rows * 2)[:32]
     ours, _ = a_run(tiny_base_folder, rows, tmp_path, budget=200, **schedule)
     order = [index for step in ours._steps() for index in step]
     items = [
@@ -231,7 +231,7 @@ def test_the_loss_curve_is_that_of_the_plain_trainer(tiny_base_folder, rows, tmp
         args=TrainingArguments(
             output_dir=str(tmp_path / "plain"),
             per_device_train_batch_size=1,
-            gradient_accumulation_steps=8,
+            gradient_accumulation_steps=16,
             num_train_epochs=1,
             learning_rate=2e-3,
             lr_scheduler_type="cosine",
