@@ -54,6 +54,10 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
+PATIENCE = 60.0
+"""Seconds; other work may hold a browser up."""
+
+
 class Sheet:
     """A page with a record of everything that it asked for or complained about."""
 
@@ -81,7 +85,7 @@ class Sheet:
 
     def wait_for(self, place: str, words: str) -> None:
         """Not by a function in the page: its policy forbids what Playwright needs for that."""
-        self.page.locator(place, has_text=words).wait_for(timeout=10_000)
+        self.page.locator(place, has_text=words).wait_for(timeout=1000 * PATIENCE)
 
     @property
     def which(self) -> tuple[str, int]:
@@ -91,7 +95,7 @@ class Sheet:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, "nothing came in time"
         time.sleep(0.02)
@@ -208,6 +212,7 @@ def test_two_tabs_of_a_page_lose_no_mark_of_each_other(browser: Any, folder: Pat
     context = browser.new_context(accept_downloads=True)
     older, newer = Sheet(context, file.as_uri()), Sheet(context, file.as_uri())
     newer.press("Enter", *["1", "Enter"] * 3, "0")
+    newer.wait_for("#count", "4 of 10")
     # The older tab hears of it, and adds its own.
     older.wait_for("#count", "4 of 10")
     newer.leave()
