@@ -95,7 +95,7 @@ class Page:
         self.address = address
         self.asked: list[str] = []
         self.said: list[str] = []
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 
 from theobot.errors import ServerError, SettingsError
+
+_Found = TypeVar("_Found")
 
 TOKEN_VARIABLE = "THEOBOT_SERVER_TOKEN"
 """Environment variable with the server's token; no other program's token is ever sent."""
@@ -42,6 +46,49 @@ class _Failure(NamedTuple):
     status: int | None = None
     passing: bool = True
     pause: float = 0.0
+
+
+def run(main: Coroutine[Any, Any, _Found]) -> _Found:
+    """As `asyncio.run`, but SIGTERM ends it as Ctrl-C does: what runs is cancelled.
+
+    An exception raised by the signal itself may come between two lines of the event loop, after a
+    step has been taken from its queue and before it is run. The task of that step then waits for
+    ever, and the loop, which is to end when all tasks have, waits for the task.
+
+    Raises:
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # A handler of its own is left to who set it, as asyncio does with that of Ctrl-C.
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.default_int_handler:
+        return asyncio.run(main)
+    task: asyncio.Task[Any] | None = None
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        if task is not None and not task.done():
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    async def stoppable() -> _Found:
+        nonlocal task
+        task = asyncio.current_task()
+        if stopped and task is not None:
+            task.cancel()
+        return await main
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        found = asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if stopped:
+        raise KeyboardInterrupt
+    return found
 
 
 class ApiClient:

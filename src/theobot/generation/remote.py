@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from theobot.config import PromptFormat
 from theobot.data.prompt import NEW_TURN, Turn, render_prompt
 from theobot.errors import InvalidRunError, ServerError, SettingsError
-from theobot.generation.api import PATIENCE, ApiClient, normalise_url
+from theobot.generation.api import PATIENCE, ApiClient, normalise_url, run
 from theobot.generation.generator import ARMS, Answer, Arm, answer_in_turn, caps_of
 from theobot.generation.wire import Request, make_request, messages_of, read_answer, read_count
 
@@ -218,7 +218,7 @@ class RemoteGenerator:
         requests: Sequence[Request],
         read: Callable[[Mapping[str, Any], Request, str], _Read],
     ) -> list[_Read]:
-        return asyncio.run(_ask_all(self.server, requests, read))
+        return run(_ask_all(self.server, requests, read))
 
 
 def connect(
@@ -243,7 +243,7 @@ def connect(
         SettingsError: the names are equal, or not those of the server.
         ServerError: the server cannot be reached, refuses, or changes raw prompts.
     """
-    names = names or asyncio.run(_default_names(server))
+    names = names or run(_default_names(server))
     if names["base"] == names["theobot"]:
         raise SettingsError(
             f'--server-models: both names are "{names["base"]}"; the base model and Theobot were '
@@ -257,7 +257,7 @@ def connect(
     formats: dict[Arm, PromptFormat] = {"base": "chat", "theobot": tuned}
     if same_prompt:
         formats = dict.fromkeys(ARMS, "seed")
-    sent = asyncio.run(_shake_hands(server, names, formats))
+    sent = run(_shake_hands(server, names, formats))
     if not sent.keys() & _PENALTIES.keys():
         on_note(
             f"It refuses {' and '.join(_PENALTIES)}: see to it that it has no penalty for "

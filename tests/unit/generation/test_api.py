@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import runpy
+import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from theobot.errors import ServerError, SettingsError
-from theobot.generation.api import ApiClient, normalise_url
+from theobot.generation.api import ApiClient, normalise_url, run
 
 FAKES = runpy.run_path(str(Path(__file__).parents[2] / "fake_server.py"))
 Reply, honest = FAKES["Reply"], FAKES["honest"]
@@ -198,3 +201,118 @@ def test_patience_counts_from_the_first_failure_not_from_the_question(serve):
     body = {"prompt": "Why?", "model": "base", "max_tokens": 1}
     assert post(server.url, body, patience=0.66, pauses=[])["choices"]
     assert len(server.asked) == 2
+
+
+@pytest.fixture
+def stoppable():
+    """SIGTERM interrupts, as it does in a command."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGTERM, before) is signal.default_int_handler
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_sigterm_cancels_and_breaks_into_no_step(stoppable, ctrl_c):
+    seen = []
+
+    async def work():
+        try:
+            terminate()
+            seen.append("the step goes on")
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(work())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == ["the step goes on", "cleaned up"]
+
+
+def test_sigterm_between_two_steps_of_the_loop_leaves_no_task_waiting(stoppable):
+    """An exception there would lose the step that is taken next, and the loop never end."""
+    once = asyncio.BaseEventLoop._run_once
+    lines, first = inspect.getsourcelines(once)
+    taken = first + next(n for n, line in enumerate(lines) if "_ready.popleft()" in line) + 1
+    armed = False
+
+    def trace(frame, event, argument):
+        nonlocal armed
+        if frame.f_code is once.__code__:
+            if armed and frame.f_lineno == taken:
+                armed = False
+                terminate()
+            return trace
+        return None
+
+    async def work():
+        while True:
+            await asyncio.sleep(0)
+
+    async def main():
+        nonlocal armed
+        loop = asyncio.get_running_loop()
+        loop.call_later(10, loop.stop)  # so that the test ends in any case
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(work())
+            await asyncio.sleep(0)
+            armed = True
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main())
+    finally:
+        sys.settrace(before)
+    assert not armed
+
+
+def test_sigterm_in_the_last_step_is_told_too(stoppable):
+    async def ends():
+        await asyncio.sleep(0)
+        terminate()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ends())
+
+
+def test_a_result_an_error_and_a_cancelled_task_come_through(stoppable):
+    async def result():
+        return 3
+
+    async def error():
+        raise ServerError("no")
+
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    assert run(result()) == 3
+    with pytest.raises(ServerError):
+        run(error())
+    with pytest.raises(asyncio.CancelledError):
+        run(cancelled())
+
+
+def test_a_handler_of_somebody_elses_stays():
+    told = []
+
+    async def work():
+        terminate()
+        return "done"
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    try:
+        assert run(work()) == "done"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGTERM]

@@ -28,7 +28,7 @@ from theobot.bench.judge.results import (
 )
 from theobot.bench.saved import JUDGE, read_answered, refuse_equal_answers, refuse_incomplete
 from theobot.errors import ServerError, SettingsError
-from theobot.generation.api import ApiClient
+from theobot.generation.api import ApiClient, run
 from theobot.run_folder import write_json
 
 _TRIES = 2
@@ -87,7 +87,7 @@ def judge_answers(
             on_progress(Progress(number, len(tasks)))
 
     try:
-        asyncio.run(fill())
+        run(fill())
     finally:
         # A judge that never gave a verdict does not take the place of the one before.
         if tasks.keys() & read_verdicts(store).keys():
