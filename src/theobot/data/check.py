@@ -21,7 +21,7 @@ from theobot.data.metadata import check_metadata
 from theobot.data.similarity import normalise, share_content, shingles, similar_pairs, words_of
 from theobot.data.tokens import count_tokens
 from theobot.data.wording import check_wording
-from theobot.scripture import find_citations
+from theobot.scripture import Citation, find_citations
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -90,11 +90,12 @@ def check_file(
     """
     examples, problems = find_problems(source)
     findings = [error(*_split(problem)) for problem in problems]
-    findings += check_examples(examples)
+    cited = cited_by(examples)
+    findings += check_examples(examples, cited)
     summary = summarise(examples) if examples else {}
     if summary:
         summary["religions"] = count_religions(e.meta.get("religions") or [] for e in examples)
-        summary["citations"] = _count_citations(examples)
+        summary["citations"] = _count_citations(cited)
     if tokenizer is not None and examples:
         too_long, lengths = _check_lengths(examples, tokenizer, tokens or TokenSettings())
         findings += too_long
@@ -102,12 +103,24 @@ def check_file(
     return Checked(str(source), examples, _in_order(findings), summary)
 
 
-def check_examples(examples: Sequence[Example]) -> list[Finding]:
-    """All findings about rows that can be read, except their length in tokens."""
+def cited_by(examples: Sequence[Example]) -> list[list[Citation]]:
+    """The scripture that each row's answer cites."""
+    return [find_citations(example.completion) for example in examples]
+
+
+def check_examples(
+    examples: Sequence[Example], cited: Sequence[Sequence[Citation]]
+) -> list[Finding]:
+    """All findings about rows that can be read, except their length in tokens.
+
+    Args:
+        examples: the rows.
+        cited: see `cited_by`.
+    """
     findings: list[Finding] = []
-    for example in examples:
+    for example, found in zip(examples, cited, strict=True):
         findings += check_wording(example)
-        findings += check_citations(example)
+        findings += check_citations(example, found)
         findings += check_metadata(example)
     findings += _repeated(examples)
     findings += _near_duplicates(examples)
@@ -165,8 +178,8 @@ def _alike(example: Example, earlier: Example, what: str, score: float) -> Findi
     )
 
 
-def _count_citations(examples: Sequence[Example]) -> dict[str, int]:
-    counts = Counter(c.corpus for e in examples for c in find_citations(e.completion))
+def _count_citations(cited: Sequence[Sequence[Citation]]) -> dict[str, int]:
+    counts = Counter(citation.corpus for found in cited for citation in found)
     return dict(sorted(counts.items()))
 
 

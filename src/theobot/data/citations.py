@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from theobot.data.examples import Example
 from theobot.data.findings import Finding, error, warning
@@ -13,15 +13,15 @@ _FOUND_WHOLE = frozenset({"bible", "quran", "gita", "dhammapada", "ccc", "ggs"})
 """Corpora of which every reference in the usual forms is found; of others some are names alone."""
 
 
-def check_citations(example: Example) -> Iterator[Finding]:
-    """What is wrong with the scripture of one row.
+def check_citations(example: Example, found: Sequence[Citation]) -> Iterator[Finding]:
+    """What is wrong with the scripture of one row, whose answer cites what was found.
 
     Only a row that is meant to say so (`qtype` "cannot_verify") may ask about a place that does
     not exist, and name it again to deny it.
     """
     where = example.where
     declines = example.meta.get("qtype") == "cannot_verify"
-    asked, found = find_citations(example.prompt), find_citations(example.completion)
+    asked = find_citations(example.prompt)
     if declines:
         denied = {citation.reference for citation in asked if citation.status is Status.MISSING}
         found = [citation for citation in found if citation.reference not in denied]
@@ -44,7 +44,7 @@ def check_citations(example: Example) -> Iterator[Finding]:
     yield from _against_meta(example, found)
 
 
-def _missing(where: str, part: str, found: list[Citation]) -> Iterator[Finding]:
+def _missing(where: str, part: str, found: Sequence[Citation]) -> Iterator[Finding]:
     for citation in found:
         if citation.status is Status.MISSING:
             yield error(
@@ -54,7 +54,7 @@ def _missing(where: str, part: str, found: list[Citation]) -> Iterator[Finding]:
             )
 
 
-def _against_meta(example: Example, found: list[Citation]) -> Iterator[Finding]:
+def _against_meta(example: Example, found: Sequence[Citation]) -> Iterator[Finding]:
     listed = example.meta.get("citations")
     if not isinstance(listed, list):
         return

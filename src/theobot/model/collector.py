@@ -14,6 +14,10 @@ _SELDOM = 1_000_000
 """New objects between two collections; a start with nano then has none instead of 500."""
 
 
+_frozen = False
+"""Whether imports were frozen here; to count what is frozen would look through all of it."""
+
+
 def rest() -> None:
     """Collect seldom until `resume`, and not at all when the interpreter ends."""
     gc.set_threshold(_SELDOM, *_USUAL[1:])
@@ -28,6 +32,8 @@ def resume() -> None:
     What was imported is passed over from now on, or each full collection would take half a second.
     Only once in a process: what a first model left behind must not be frozen by the next one.
     """
+    global _frozen
     gc.set_threshold(*_USUAL)
-    if not gc.get_freeze_count():
+    if not _frozen:
+        _frozen = True
         gc.freeze()

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from theobot.config import TokenSettings
-from theobot.data.check import check_examples, check_file
+from theobot.data.check import check_examples, check_file, cited_by
 from theobot.data.examples import Example
-from theobot.data.findings import Severity
+from theobot.data.findings import Finding, Severity
 from theobot.model.base import load_tokenizer
 
 
@@ -13,8 +13,12 @@ def example(question: str, answer: str, where: str = "a.jsonl:1", **meta: object
     return Example(f"User: {question}\nAssistant:", answer, meta, where)
 
 
+def findings(*examples: Example) -> list[Finding]:
+    return check_examples(examples, cited_by(examples))
+
+
 def found(*examples: Example) -> list[tuple[str, str, str]]:
-    return [(one.where, one.severity.value, one.kind) for one in check_examples(examples)]
+    return [(one.where, one.severity.value, one.kind) for one in findings(*examples)]
 
 
 def test_a_citation_that_does_not_exist_is_an_error():
@@ -47,7 +51,7 @@ def test_metadata_and_text_must_agree():
         marks=6,
         citations=[{"corpus": "bible", "ref": "Romans 12:17"}],
     )
-    messages = [one.message for one in check_examples([row]) if one.kind == "metadata"]
+    messages = [one.message for one in findings(row) if one.kind == "metadata"]
     assert len(messages) == 6
     told = " ".join(messages)
     for part in ("'Z'", "'essay'", "'Jedi'", "gives 4 marks", "lacks it", "does not cite it"):
@@ -73,7 +77,7 @@ def test_repeated_and_nearly_repeated_rows_are_told_with_the_earlier_one():
         ),
         example("Who eats there?", long.replace("Many", "Most"), "a:4"),
     ]
-    told = [(one.where, one.kind) for one in check_examples(rows)]
+    told = [(one.where, one.kind) for one in findings(*rows)]
     assert ("a:2", "repeated") in told
     assert ("a:3", "near_duplicate") in told
     assert ("a:4", "near_duplicate") in told
@@ -84,7 +88,7 @@ def test_the_same_task_on_another_topic_is_no_near_duplicate():
     stem = "Explain two similar religious beliefs about {}. Refer to Christianity and one other "
     stem += "religious tradition. [4 marks]"
     rows = [example(stem.format(topic), "x", topic) for topic in ("euthanasia", "forgiveness")]
-    assert [one.kind for one in check_examples(rows) if one.kind == "near_duplicate"] == []
+    assert [one.kind for one in findings(*rows) if one.kind == "near_duplicate"] == []
 
 
 @pytest.fixture

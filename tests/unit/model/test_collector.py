@@ -24,7 +24,8 @@ def test_it_collects_seldom_until_the_work_begins():
     assert gc.get_threshold() == before
 
 
-def test_what_was_imported_is_passed_over_and_later_garbage_is_not():
+def test_what_was_imported_is_passed_over_and_later_garbage_is_not(monkeypatch):
+    monkeypatch.setattr(collector, "_frozen", False)  # as in a process that has just begun
     gc.unfreeze()
     collector.rest()
     collector.resume()
