@@ -36,7 +36,7 @@ class PausingBatch(ScriptedBatch):
     def step(self) -> list[Update]:
         updates = super().step()
         if any("PAUSE" in update.piece for update in updates):
-            assert self._generator.go_on.wait(20), "no test let the answer go on"
+            assert self._generator.go_on.wait(60), "no test let the answer go on"
         return updates
 
 

@@ -252,7 +252,7 @@ def test_marks_on_a_disk_that_fills_up_while_they_are_given(start, typed, packed
     entries = json.loads(marks_of(packed, 10))["entries"]
 
     def give(some: list[dict]) -> tuple[int, bytes]:
-        link = http.client.HTTPConnection(host, timeout=30)
+        link = http.client.HTTPConnection(host, timeout=60)
         headers = {"Content-Type": "application/json", "Origin": f"http://{host}"}
         link.request("POST", f"/{path}marks", json.dumps(some).encode(), headers)
         answer = link.getresponse()

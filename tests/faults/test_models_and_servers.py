@@ -152,7 +152,7 @@ def test_records_where_files_may_not_grow(start, runs, tmp_path):
     def ask(number: int) -> int:
         asked = {"role": "user", "content": f"Question {number}?"}
         body = json.dumps({"model": "theobot", "messages": [asked], "max_tokens": 2})
-        link = http.client.HTTPConnection(address, timeout=30)
+        link = http.client.HTTPConnection(address, timeout=60)
         link.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
         status = link.getresponse().status
         link.close()

@@ -195,7 +195,7 @@ def test_ctrl_c_saves_a_checkpoint_when_who_reads_progress_has_gone(
 
     monkeypatch.setattr("sys.stderr", unread)
     typed = ["train", "--model", str(tiny_base_folder), "--data", str(rows_file)]
-    presses = threading.Thread(target=press_ctrl_c, args=(time.monotonic() + 30,))
+    presses = threading.Thread(target=press_ctrl_c, args=(time.monotonic() + 60,))
     presses.start()
     try:
         code = cli.main([*typed, "--output", str(run.path), "--training.num-train-epochs", "300"])

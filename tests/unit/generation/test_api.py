@@ -181,7 +181,7 @@ def test_nobody_there_is_told():
 
 def test_a_slow_answer_ends_at_the_timeout(serve):
     done = threading.Event()
-    server = serve(lambda asked: Reply({"ok": done.wait(30)}))
+    server = serve(lambda asked: Reply({"ok": done.wait(60)}))
     with pytest.raises(ServerError, match="took too long"):
         post(server.url, patience=0, timeout=0.05)
     done.set()

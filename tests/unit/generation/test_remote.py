@@ -177,7 +177,7 @@ def test_a_server_that_knows_no_limit_is_refused(serve):
 
 
 def test_answers_keep_their_order_and_so_many_are_asked_at_a_time(serve):
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
 
     def behave(asked):
         together.wait()
@@ -200,7 +200,7 @@ def test_an_error_takes_back_what_was_not_sent(serve):
     def behave(asked):
         if prompt_of(asked) == "What is 1?":
             return Reply({"error": "too long"}, 400)
-        done.wait(30)
+        done.wait(60)
         return Reply(chat("late"))
 
     server = serve(behave)
@@ -216,7 +216,7 @@ def test_ctrl_c_takes_back_what_was_not_sent(serve):
     def behave(asked):
         if prompt_of(asked) == "What is 1?":
             os.kill(os.getpid(), signal.SIGINT)
-        done.wait(30)
+        done.wait(60)
         return Reply(chat("late"))
 
     server = serve(behave)

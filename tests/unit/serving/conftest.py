@@ -55,7 +55,7 @@ Open = Callable[..., httpx2.Client]
 def client() -> Iterator[httpx2.Client]:
     """Of a server without any options, answered by `echo`."""
     serving = serving_in_thread(ScriptedGenerator(echo))
-    with serving as address, httpx2.Client(base_url=address, timeout=30) as opened:
+    with serving as address, httpx2.Client(base_url=address, timeout=60) as opened:
         yield opened
 
 
@@ -68,6 +68,6 @@ def open_server() -> Iterator[Open]:
             chosen = ServeOptions(settings=ServeSettings(**settings), **(options or {}))
             generator = generator or ScriptedGenerator(echo)
             url = stack.enter_context(serving_in_thread(generator, chosen))
-            return stack.enter_context(httpx2.Client(base_url=url, timeout=30))
+            return stack.enter_context(httpx2.Client(base_url=url, timeout=60))
 
         yield start

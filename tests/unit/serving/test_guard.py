@@ -87,7 +87,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(client, monkeypatch):
 
     head = "POST /citations HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n"
     address = client.base_url.host, client.base_url.port
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(f"{head.format(address[1])}Content-Length: 9\r\n\r\n{{".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
 

@@ -61,7 +61,7 @@ class Client:
         self, method: str, place: str = "", body: bytes | None = None, **headers: str | None
     ) -> tuple[int, dict[str, str], str]:
         """Send a request; a header None is left out, `place` with / is taken as the whole path."""
-        connection = http.client.HTTPConnection(str(self.host), self.port, timeout=20)
+        connection = http.client.HTTPConnection(str(self.host), self.port, timeout=60)
         given: dict[str, str | None] = {"Host": f"{self.host}:{self.port}"}
         if method == "POST":
             given |= {"Origin": self.origin, "Content-Type": "application/json",
@@ -235,7 +235,7 @@ def test_it_stops_cleanly_and_says_how_much_came_in(folder: Path, number):
         process.send_signal(number)
         assert process.stdout is not None
         assert process.stdout.read().strip() == "1"
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     with pytest.raises(OSError, match="refused"):
         client.ask("GET")
     # The write-ahead log was folded in.
@@ -282,12 +282,12 @@ def test_a_kill_in_the_middle_loses_no_mark_that_was_acknowledged(folder: Path):
 
         job = threading.Thread(target=work)
         job.start()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(acknowledged) < 10 and time.monotonic() < until:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         job.join()
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
     assert 10 <= len(acknowledged) < len(cards)
     with served(folder, "anna") as (_, client):
         saved = {entry["card"] for entry in client.data()["saved"]}

@@ -13,7 +13,7 @@ def test_marking_that_several_processes_begin_at_once_is_begun_once(save_bench, 
         tmp_path / "b", {f"in_domain-{n}": (f"one {n}", f"two {n}") for n in range(6)}
     )
     names = ["Ann", "Bilal", "Ann", "Bilal"]
-    ready = threading.Barrier(len(names), timeout=20)
+    ready = threading.Barrier(len(names), timeout=60)
 
     def begin(alias: str) -> tuple[str, list[str]]:
         ready.wait()
