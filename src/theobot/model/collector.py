@@ -13,7 +13,6 @@ _USUAL = gc.get_threshold()
 _SELDOM = 1_000_000
 """New objects between two collections; a start with nano then has none instead of 500."""
 
-
 _frozen = False
 """Whether imports were frozen here; to count what is frozen would look through all of it."""
 

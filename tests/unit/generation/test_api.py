@@ -277,6 +277,24 @@ def test_sigterm_between_two_steps_of_the_loop_leaves_no_task_waiting(stoppable)
     assert not armed
 
 
+def test_sigterm_before_the_first_step_cancels_the_work(stoppable, monkeypatch):
+    seen = []
+    begin = asyncio.run
+
+    async def work():
+        await asyncio.sleep(0)
+        seen.append("went on")
+
+    def terminated_first(main):
+        terminate()
+        return begin(main)
+
+    monkeypatch.setattr(asyncio, "run", terminated_first)
+    with pytest.raises(KeyboardInterrupt):
+        run(work())
+    assert seen == []
+
+
 def test_sigterm_in_the_last_step_is_told_too(stoppable):
     async def ends():
         await asyncio.sleep(0)
